@@ -1,0 +1,107 @@
+"""Physical damage: layers of opacity and ink, from the textures that a recipe names.
+
+Neighbouring marks of one ink are united before they meet the photograph, so that a print
+with twenty marks costs hardly more than one with two.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from degrade.placing import sheet_window, sprite_patch, turn
+from degrade.recipe import Mark, Rgb
+from degrade.textures import Textures
+
+Field = NDArray[np.float32]
+
+
+class MarkLayer(NamedTuple):
+    """Marks of one ink: (H, W) opacity in [0, 1], the ink's RGB, and how they blend."""
+
+    opacity: Field
+    ink: Rgb
+    blend: str
+
+
+def _add_mark(
+    opacity: Field, mark: Mark, textures: Textures, ratio: float
+) -> None:
+    """Unite one mark with a layer's (H, W) opacity, in place: 1 − (1 − a)(1 − b)."""
+    height, width = opacity.shape
+    strength = np.float32(mark.opacity_frac / 255)
+    if mark.box is None:
+        odd = mark.quarter_turns % 2 == 1
+        mask = sheet_window(
+            textures, mark.texture, mark.x_px, mark.y_px, mark.scale * ratio,
+            width if odd else height, height if odd else width,
+        )  # fmt: skip
+        patch = turn(mask, mark.quarter_turns, mark.flip)
+        part = opacity
+    else:
+        left, top, right, bottom = mark.box
+        box_px = (
+            round(left * width), round(top * height), round(right * width), round(bottom * height),
+        )  # fmt: skip
+        placed = sprite_patch(
+            textures, mark.texture, box_px, mark.quarter_turns, mark.flip, height, width
+        )
+        if placed is None:
+            return
+        patch, rows, columns = placed
+        part = opacity[rows, columns]
+    added = patch.astype(np.float32) * strength
+    part += added * (np.float32(1) - part)
+
+
+def mark_layers(
+    marks: Sequence[Mark], textures: Textures, height: int, width: int, ratio: float = 1.0
+) -> list[MarkLayer]:
+    """What lies upon the print, from the lowest layer to the highest.
+
+    Args:
+        marks: Of a recipe, in order.
+        textures: The pack that it names.
+        height: Rows of the photograph.
+        width: Its columns.
+        ratio: Px of this photograph per px of the recipe.
+
+    Raises:
+        TextureError: If the pack lacks a texture.
+    """
+    layers: list[MarkLayer] = []
+    for mark in marks:
+        if not layers or (layers[-1].ink, layers[-1].blend) != (mark.ink, mark.blend):
+            layers.append(MarkLayer(np.zeros((height, width), np.float32), mark.ink, mark.blend))
+        _add_mark(layers[-1].opacity, mark, textures, ratio)
+    return layers
+
+
+def apply_marks(photo: Field, layers: Sequence[MarkLayer]) -> Field:
+    """Lay the marks upon a photograph.
+
+    Args:
+        photo: (3, H, W) in [0, 1].
+        layers: From `mark_layers`.
+
+    Returns:
+        (3, H, W) in [0, 1].
+    """
+    marked = photo
+    for layer in layers:
+        opacity = layer.opacity
+        ink = np.array(layer.ink, np.float32).reshape(3, 1, 1)
+        if layer.blend == "lighten":
+            marked = np.maximum(marked, opacity * ink)
+        else:
+            marked = marked + opacity * (ink - marked)
+    return marked
+
+
+def united_opacity(layers: Sequence[MarkLayer], height: int, width: int) -> Field:
+    """(H, W) opacity of all the marks together."""
+    clear = np.ones((height, width), np.float32)
+    for layer in layers:
+        clear *= np.float32(1) - layer.opacity
+    return np.float32(1) - clear

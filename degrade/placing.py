@@ -1,0 +1,117 @@
+"""Lay textures over a photograph: crop, repeat, scale, turn. Nothing is drawn by chance here.
+
+Turns are by quarters and resizing is OpenCV's 8-bit linear: free rotation and cubic
+resampling give different bytes on different builds of OpenCV.
+"""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from degrade.textures import Textures
+
+Mask = NDArray[np.uint8]
+
+
+def _wrapped_crop(tile: Mask, x: int, y: int, width: int, height: int) -> Mask:
+    """A (height, width) window of a repeating tile."""
+    tile_height, tile_width = tile.shape
+    x, y = x % tile_width, y % tile_height
+    if x + width <= tile_width and y + height <= tile_height:
+        return tile[y : y + height, x : x + width]
+    rows = np.arange(y, y + height) % tile_height
+    columns = np.arange(x, x + width) % tile_width
+    return tile[rows][:, columns]
+
+
+def sheet_window(
+    textures: Textures, name: str, x_px: int, y_px: int, scale: float, height: int, width: int
+) -> Mask:
+    """The part of a repeating texture that covers a photograph.
+
+    Args:
+        textures: The pack.
+        name: A texture of it.
+        x_px: Offset into the texture, in its own px.
+        y_px: Likewise.
+        scale: Photograph px per texture px.
+        height: Rows of the photograph.
+        width: Its columns.
+
+    Returns:
+        (height, width) uint8.
+    """
+    if scale == 1:
+        return _wrapped_crop(textures.level(name), x_px, y_px, width, height)
+    base = textures.level(name)
+    index = 0
+    while scale * 2 ** (index + 1) <= 1 and min(base.shape) >> index >= 32:
+        index += 1
+    tile = textures.level(name, index)
+    step = scale * 2**index
+    crop_width = max(2, int(width / step + 0.999))
+    crop_height = max(2, int(height / step + 0.999))
+    crop = _wrapped_crop(tile, x_px >> index, y_px >> index, crop_width, crop_height)
+    # The level is at most twice too fine, so linear resampling does not alias.
+    resized = cv2.resize(crop, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(resized, np.uint8)
+
+
+def turn(mask: Mask, quarter_turns: int, flip: bool) -> Mask:
+    """Turn a mask by quarters (anticlockwise), then mirror it left to right."""
+    turned = np.rot90(mask, quarter_turns % 4) if quarter_turns % 4 else mask
+    return turned[:, ::-1] if flip else turned
+
+
+def sprite_patch(
+    textures: Textures,
+    name: str,
+    box_px: tuple[int, int, int, int],
+    quarter_turns: int,
+    flip: bool,
+    height: int,
+    width: int,
+) -> tuple[Mask, slice, slice] | None:
+    """The visible part of a texture stretched over a box.
+
+    Args:
+        textures: The pack.
+        name: A texture of it.
+        box_px: (left, top, right, bottom); may reach beyond the photograph.
+        quarter_turns: Turns before it is stretched.
+        flip: Whether it is mirrored.
+        height: Rows of the photograph.
+        width: Its columns.
+
+    Returns:
+        (patch, rows, columns) or None where nothing of it is visible.
+    """
+    left, top, right, bottom = box_px
+    box_width, box_height = max(2, right - left), max(2, bottom - top)
+    x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + box_width, width), min(
+        top + box_height, height
+    )
+    if x0 >= x1 or y0 >= y1:
+        return None
+    turned_sides = (box_height, box_width) if quarter_turns % 2 == 0 else (box_width, box_height)
+    base = textures.level(name)
+    index = 0
+    while (
+        base.shape[0] >> (index + 1) >= turned_sides[0]
+        and base.shape[1] >> (index + 1) >= turned_sides[1]
+        and min(base.shape) >> (index + 1) >= 16
+    ):
+        index += 1
+    tile = textures.level(name, index)
+    # Resize only what is visible: find the window of the (unturned) tile behind it.
+    whole = turn(tile, quarter_turns, flip)
+    tile_height, tile_width = whole.shape
+    u0, u1 = x0 - left, x1 - left
+    v0, v1 = y0 - top, y1 - top
+    tx0 = u0 * tile_width // box_width
+    tx1 = max(tx0 + 1, -(-u1 * tile_width // box_width))
+    ty0 = v0 * tile_height // box_height
+    ty1 = max(ty0 + 1, -(-v1 * tile_height // box_height))
+    part = np.ascontiguousarray(whole[ty0:ty1, tx0:tx1])
+    patch = cv2.resize(part, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(patch, np.uint8), slice(y0, y1), slice(x0, x1)

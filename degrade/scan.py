@@ -1,0 +1,73 @@
+"""The scan: lower resolution, sharpening halo, sensor noise. JPEG is the stored encoding."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from degrade.placing import sheet_window
+from degrade.recipe import Scan
+from degrade.textures import GRAIN_DEVIATION, Textures
+
+Photo = NDArray[np.uint8]
+
+DEFAULT_QUALITY = 95
+"""JPEG quality where the recipe asks for no loss."""
+
+
+def resample(photo: Photo, resample_frac: float) -> Photo:
+    """Shrink by area and enlarge again linearly, (H, W, 3) → (H, W, 3)."""
+    height, width = photo.shape[:2]
+    small = (max(4, round(width * resample_frac)), max(4, round(height * resample_frac)))
+    if resample_frac >= 1 or small == (width, height):
+        return photo
+    shrunk = cv2.resize(photo, small, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(shrunk, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def sharpen(photo: Photo, amount: float, sigma_px: float) -> Photo:
+    """Unsharp mask with its halo: x + amount · (x − blurred x), (H, W, 3) → (H, W, 3)."""
+    if amount <= 0:
+        return photo
+    side = 2 * max(1, int(3 * sigma_px + 0.999)) + 1
+    side = min(side, 2 * (min(photo.shape[:2]) - 1) + 1)
+    blurred = cv2.GaussianBlur(photo, (side, side), sigma_px, borderType=cv2.BORDER_REFLECT_101)
+    whole = np.int32(round(amount * 256))
+    halo = (photo.astype(np.int32) - blurred) * whole
+    return np.clip(photo + ((halo + 128) >> 8), 0, 255).astype(np.uint8)
+
+
+def add_noise(photo: Photo, scan: Scan, textures: Textures, ratio: float = 1.0) -> Photo:
+    """Add the sensor's noise: one tile, read at another place for each channel."""
+    if scan.noise_frac <= 0 or not scan.noise_texture:
+        return photo
+    height, width = photo.shape[:2]
+    gain = np.int32(round(scan.noise_frac * 255 / GRAIN_DEVIATION * 256))
+    noisy = np.empty_like(photo)
+    for c in range(3):
+        x, y = scan.noise_x_px + 157 * c, scan.noise_y_px + 113 * c
+        tile = sheet_window(textures, scan.noise_texture, x, y, 1.0, height, width)
+        noise = ((tile.astype(np.int32) - 128) * gain + 128) >> 8
+        noisy[..., c] = np.clip(photo[..., c] + noise, 0, 255)
+    return noisy
+
+
+def apply_scan(photo: Photo, scan: Scan, textures: Textures, ratio: float = 1.0) -> Photo:
+    """Scan a print.
+
+    Args:
+        photo: (H, W, 3) RGB.
+        scan: Lengths in px of the recipe.
+        textures: The pack that the recipe names.
+        ratio: Px of this photograph per px of the recipe.
+
+    Returns:
+        (H, W, 3) RGB, before its JPEG encoding.
+    """
+    photo = resample(photo, scan.resample_frac)
+    photo = sharpen(photo, scan.sharpen_amount, scan.sharpen_sigma_px * ratio)
+    return add_noise(photo, scan, textures, ratio)
+
+
+def stored_quality(scan: Scan) -> int:
+    """JPEG quality at which the damaged photograph is stored."""
+    return scan.jpeg_quality or DEFAULT_QUALITY

@@ -1,0 +1,13 @@
+"""What `restore` raises: one line each, naming the file and the remedy."""
+
+
+class RestoreError(Exception):
+    """Base of every error that `restore` raises on purpose; its message is one line."""
+
+
+class CheckpointError(RestoreError):
+    """A weights file is missing, damaged, or not one of ours."""
+
+
+class PhotoError(RestoreError):
+    """A photograph can't be read, or the restored one can't be written."""

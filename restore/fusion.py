@@ -1,0 +1,301 @@
+"""Join the global pass and the local pass in a luma–chroma space, aspect by aspect.
+
+The space is YCbCr (BT.601, full range): it is linear in RGB, so changes of single aspects add up to
+the whole restoration exactly, no change is exactly no change, and how far chroma may go inside the
+gamut has a closed form. With Δ the change that a pass makes, LP its low frequencies taken from
+outside the marks, and m the marks:
+
+    tone     LP(ΔY global)
+    denoise  (1 − m) · (ΔY local − LP(ΔY local))
+    damage        m  · (ΔYCbCr local − LP(ΔYCbCr local))
+    color    ΔCbCr global, brought to native resolution along the edges of the restored luma, and
+             for photographs that have colour (1 − m) · (ΔCbCr local − LP(ΔCbCr local))
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+LUMA_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)
+# Cells of the grid that holds low frequencies, in pixels of the reduced copy.
+CELL_REDUCED_PX = 4
+# What the marks still weigh in the low frequencies: decides only where all around is marks.
+_MARKS_WEIGHT = 0.02
+# Chroma (distance from grey in the CbCr plane; pure red lies at .53) is bent from the knee on and
+# never made larger than the limit. 99 % of pixels of everyday photographs lie below the knee.
+_CHROMA_KNEE, _CHROMA_LIMIT = 0.18, 0.30
+# Spread of chroma that luma doesn't explain: below the first a photograph counts as monochrome
+# (grey, sepia, JPEG's noise), above the second as a colour photograph.
+_MONOCHROME_SPREAD, _COLOR_SPREAD = 0.008, 0.020
+_GUIDE_RADIUS_PX, _GUIDE_EPS = 4, 1e-3
+
+
+class Weights(NamedTuple):
+    """How much of each aspect's change is applied, 0..1."""
+
+    denoise: float
+    damage: float
+    tone: float
+    color: float
+
+
+def to_ycc(rgb: Floats) -> Floats:
+    """(..., 3) RGB to Y in [0, 1], Cb and Cr in [-0.5, 0.5]; differences too."""
+    luma = rgb @ LUMA_WEIGHTS
+    return np.stack(
+        [luma, (rgb[..., 2] - luma) / np.float32(1.772), (rgb[..., 0] - luma) / np.float32(1.402)],
+        axis=-1,
+    )
+
+
+def to_rgb(ycc: Floats) -> Floats:
+    """The inverse of `to_ycc`."""
+    luma = ycc[..., 0]
+    red = luma + np.float32(1.402) * ycc[..., 2]
+    blue = luma + np.float32(1.772) * ycc[..., 1]
+    green = (luma - LUMA_WEIGHTS[0] * red - LUMA_WEIGHTS[2] * blue) / LUMA_WEIGHTS[1]
+    return np.stack([red, green, blue], axis=-1)
+
+
+def measure_colorfulness(photo: Floats) -> float:
+    """Whether a photograph has colours of its own.
+
+    Args:
+        photo: (h, w, 3) sRGB in [0, 1]; a reduced copy suffices.
+
+    Returns:
+        0 for a grey or evenly tinted (sepia) photograph, 1 for one in colour.
+    """
+    ycc = to_ycc(photo).reshape(-1, 3).astype(np.float64)
+    luma = ycc[:, 0] - 0.5
+    toning = np.stack([np.ones_like(luma), luma, luma**2], axis=1)
+    fit, *_ = np.linalg.lstsq(toning, ycc[:, 1:], rcond=None)
+    spread = float(np.sqrt(((ycc[:, 1:] - toning @ fit) ** 2).sum(axis=1).mean()))
+    return float(np.clip((spread - _MONOCHROME_SPREAD) / (_COLOR_SPREAD - _MONOCHROME_SPREAD), 0, 1))
+
+
+@dataclass(frozen=True)
+class Enlarger:
+    """Bilinear samples of a small map at the pixels of a large photograph, row by row.
+
+    Attributes:
+        step_y: Rows of the photograph per row of the map.
+        step_x: Columns of the photograph per column of the map.
+        width: Of the photograph, px.
+    """
+
+    step_y: float
+    step_x: float
+    width: int
+
+    def rows(self, small: Floats, y0: int, y1: int, first_row: int = 0) -> Floats:
+        """Rows y0..y1 of the enlarged map.
+
+        Args:
+            small: (h, w, C); its first row is row `first_row` of the whole map.
+            y0: First row of the photograph.
+            y1: Row after the last.
+            first_row: Where `small` starts.
+
+        Returns:
+            (y1 - y0, width, C).
+        """
+        low, high, part = _taps(y0, y1, self.step_y, len(small) + first_row)
+        low, high = low - first_row, high - first_row
+        rows = small[low] + part[:, None, None] * (small[high] - small[low])
+        low, high, part = _taps(0, self.width, self.step_x, small.shape[1])
+        left = rows[:, low]
+        return left + part[None, :, None] * (rows[:, high] - left)
+
+
+def _taps(start: int, stop: int, step: float, size: int) -> tuple[NDArray[np.intp], ...]:
+    position = ((np.arange(start, stop) + 0.5) / step - 0.5).clip(0, size - 1)
+    low = np.floor(position).astype(np.intp)
+    return low, np.minimum(low + 1, size - 1), (position - low).astype(np.float32)
+
+
+class LowFrequencies:
+    """Low frequencies of a change that arrives band by band, taken from outside the marks.
+
+    Weighted means over square cells, smoothed by 1-2-1 and enlarged bilinearly: finite support, so
+    a row is final as soon as `reach_px` rows below it are known.
+    """
+
+    def __init__(self, height: int, width: int, cell_px: int) -> None:
+        self.cell_px = cell_px
+        self.reach_px = int(2.5 * cell_px) + 1
+        self._enlarger = Enlarger(cell_px, cell_px, width)
+        self._columns = np.arange(0, width, cell_px)
+        shape = (-(-height // cell_px), len(self._columns))
+        self._sums = np.zeros((*shape, 4), np.float32)  # change x 3, weight
+
+    def add(self, y0: int, change: Floats, marks: Floats) -> None:
+        """Take in rows from y0 on: change (h, W, 3), marks (h, W)."""
+        weight = (1 - marks + np.float32(_MARKS_WEIGHT))[..., None]
+        weighted = np.concatenate([change * weight, weight], axis=-1)
+        columns = np.add.reduceat(weighted, self._columns, axis=1)  # (h, cells, 4)
+        cells, starts = np.unique(np.arange(y0, y0 + len(change)) // self.cell_px, return_index=True)
+        self._sums[cells] += np.add.reduceat(columns, starts, axis=0)
+
+    def rows(self, y0: int, y1: int) -> Floats:
+        """(y1 - y0, W, 3) low frequencies; rows up to y1 + reach_px must have been added."""
+        first = max(0, y0 // self.cell_px - 2)
+        sums = self._sums[first : (y1 - 1) // self.cell_px + 3]
+        smooth = cv2.sepFilter2D(
+            sums, -1, np.array([1, 2, 1.0]), np.array([1, 2, 1.0]), borderType=cv2.BORDER_CONSTANT
+        )
+        return self._enlarger.rows(smooth[..., :3] / smooth[..., 3:], y0, y1, first)
+
+
+class GlobalPass:
+    """What the reduced copy says about tone and colour."""
+
+    def __init__(
+        self, reduced: Floats, restored: Floats, marks: Floats, *, height: int, width: int
+    ) -> None:
+        """Prepare the maps.
+
+        Args:
+            reduced: (h, w, 3) the reduced photograph, sRGB in [0, 1].
+            restored: (h, w, 3) what the network made of it.
+            marks: (h, w) in [0, 1].
+            height: Of the photograph, px.
+            width: Of the photograph, px.
+        """
+        change = to_ycc(restored - reduced)
+        low = LowFrequencies(*marks.shape, CELL_REDUCED_PX)
+        low.add(0, change, marks)
+        self._tone = low.rows(0, len(marks))[..., :1]
+        self._slope, self._offset = _fit_chroma(to_ycc(restored)[..., 0], change[..., 1:], marks)
+        self._enlarger = Enlarger(height / marks.shape[0], width / marks.shape[1], width)
+
+    def tone(self, y0: int, y1: int) -> Floats:
+        """(y1 - y0, W) change of luma."""
+        return self._enlarger.rows(self._tone, y0, y1)[..., 0]
+
+    def chroma(self, y0: int, y1: int, luma: Floats) -> Floats:
+        """(y1 - y0, W, 2) change of chroma, along the edges of the restored luma (h, W)."""
+        slope = self._enlarger.rows(self._slope, y0, y1)
+        return slope * luma[..., None] + self._enlarger.rows(self._offset, y0, y1)
+
+
+def _fit_chroma(luma: Floats, chroma: Floats, marks: Floats) -> tuple[Floats, Floats]:
+    """Slope and offset (h, w, 2) of chroma over luma around each pixel, marks left out.
+
+    Source:
+        He, Sun, Tang 2013, "Guided image filtering"; He, Sun 2015, "Fast guided filter". Ours is
+        weighted.
+    """
+    weight = 1 - marks + np.float32(_MARKS_WEIGHT)
+    side = 2 * _GUIDE_RADIUS_PX + 1
+
+    def mean(values: Floats) -> Floats:
+        return cv2.blur(values, (side, side), borderType=cv2.BORDER_REFLECT_101).astype(np.float32)
+
+    def weighted_mean(values: Floats) -> Floats:
+        return mean(values * weight) / mean(weight)
+
+    luma_mean = weighted_mean(luma)
+    variance = weighted_mean(luma * luma) - luma_mean**2
+    slopes, offsets = [], []
+    for i in range(2):
+        plane = np.ascontiguousarray(chroma[..., i])
+        plane_mean = weighted_mean(plane)
+        covariance = weighted_mean(luma * plane) - luma_mean * plane_mean
+        slope = covariance / (variance.clip(0) + np.float32(_GUIDE_EPS))
+        slopes.append(weighted_mean(slope))
+        offsets.append(weighted_mean(plane_mean - slope * luma_mean))
+    return np.stack(slopes, axis=-1), np.stack(offsets, axis=-1)
+
+
+def fuse(
+    photo: Floats,
+    change: Floats,
+    low: Floats,
+    marks: Floats,
+    spared: Floats,
+    weights: Weights,
+    *,
+    global_rows: tuple[Floats, GlobalPass, int] | None,
+    colorfulness: float,
+) -> Floats:
+    """Apply the wanted part of each aspect's change to some rows.
+
+    Args:
+        photo: (h, W, 3) sRGB; colours outside sRGB may leave [0, 1].
+        change: (h, W, 3) YCbCr change of the local pass.
+        low: (h, W, 3) its low frequencies.
+        marks: (h, W) in [0, 1]: what counts as damage.
+        spared: (h, W) in [0, 1]: what else is to be left alone.
+        weights: How much of each aspect.
+        global_rows: (h, W) change of tone, the global pass, first row; None where the local pass
+            saw the photograph as a whole.
+        colorfulness: From `measure_colorfulness`.
+
+    Returns:
+        (h, W, 3) sRGB; equal to `photo` where nothing changes.
+    """
+    detail = change - low
+    grain = (1 - marks) * (1 - spared)
+    own = to_ycc(photo)
+    if global_rows is None:
+        tone = low[..., 0]
+        chroma = change[..., 1:] - marks[..., None] * detail[..., 1:]
+    else:
+        tone, global_pass, y0 = global_rows
+        luma = own[..., 0] + tone + (marks + grain) * detail[..., 0]
+        chroma = global_pass.chroma(y0, y0 + len(photo), luma)
+        chroma += np.float32(colorfulness) * grain[..., None] * detail[..., 1:]
+
+    applied = np.empty_like(change)
+    applied[..., 0] = weights.tone * tone
+    applied[..., 0] += (weights.damage * marks + weights.denoise * grain) * detail[..., 0]
+    # In a photograph that stays monochrome, mended places must not become coloured.
+    mended = weights.damage * max(colorfulness, weights.color)
+    applied[..., 1:] = weights.color * chroma + mended * marks[..., None] * detail[..., 1:]
+    _keep_plausible(own[..., 1:], applied[..., 1:])
+    return fit_gamut(photo, photo + to_rgb(applied))
+
+
+def _keep_plausible(chroma: Floats, change: Floats) -> None:
+    """Bend `change` (in place) so that no chroma beyond the limit is made; what was stays."""
+    wanted = chroma + change
+    radius = np.hypot(wanted[..., 0], wanted[..., 1])
+    room = np.float32(_CHROMA_LIMIT - _CHROMA_KNEE)
+    bent = _CHROMA_KNEE + room * np.tanh((radius - _CHROMA_KNEE) / room)
+    allowed = np.maximum(bent, np.hypot(chroma[..., 0], chroma[..., 1]))
+    over = (radius > _CHROMA_KNEE) & (radius > allowed)
+    scale = allowed[over] / radius[over]
+    change[over] = wanted[over] * scale[:, None] - chroma[over]
+
+
+def fit_gamut(photo: Floats, changed: Floats) -> Floats:
+    """Pull changed colours into the range by lowering chroma, not by clipping channels.
+
+    Args:
+        photo: (..., 3) RGB before; what already was out of range may stay so.
+        changed: (..., 3) RGB after.
+
+    Returns:
+        (..., 3) RGB.
+    """
+    low, high = np.minimum(photo, 0), np.maximum(photo, 1)
+    out = ((changed < low) | (changed > high)).any(axis=-1)
+    if not out.any():
+        return changed
+    low, high, wrong = low[out], high[out], changed[out]
+    luma = (wrong @ LUMA_WEIGHTS)[:, None].clip(low.max(-1, keepdims=True), high.min(-1, keepdims=True))
+    chroma = wrong - luma
+    edge = np.where(chroma > 0, high, low) - luma
+    with np.errstate(divide="ignore", invalid="ignore"):
+        room = np.where(chroma != 0, edge / chroma, np.inf).min(axis=-1, keepdims=True)
+    fitted = changed.copy()
+    fitted[out] = luma + chroma * room.clip(0, 1)
+    return fitted

@@ -1,0 +1,249 @@
+"""The generator: one fully convolutional U-Net that repairs a photograph and finds its marks.
+
+A shared encoder feeds two decoders. The narrow one runs first and estimates the marks (opaque or
+half-opaque physical damage); the wide one paints the photograph. Wherever marks were found, the
+encoder's features are faded out of the wide decoder's skip connections and the photograph itself is
+replaced by a smooth fill from around, so that damage does not leak into what is painted.
+
+Nothing here looks at statistics over space (no batch, group or instance norm, no global pooling),
+so a tile gives the same values as the whole photograph away from the tile's edges, if the tile
+starts at a multiple of `Generator.alignment`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+# The gate is the marks' probability stretched by this much at both ends and clipped, so that it
+# can be exactly 0 and 1 (Louizos, Welling, Kingma 2018, "Learning sparse neural networks through
+# L0 regularization", the hard concrete's stretch): a faint doubt removes nothing.
+_GATE_STRETCH = 0.05
+# Logit of the marks before training: 2 % everywhere, below the stretch, so the gate starts closed.
+_MARKS_BIAS = -4.0
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """Size of a generator; the file of weights carries it.
+
+    Attributes:
+        widths: Channels per scale, from native resolution down; each scale halves the sides.
+        encoder_blocks: Residual blocks per scale on the way down.
+        decoder_blocks: Residual blocks per scale on the way up (the deepest scale has none).
+        marks_width: Channels of the decoder that finds the marks.
+    """
+
+    widths: tuple[int, ...] = (16, 32, 64, 128, 256, 256)
+    encoder_blocks: tuple[int, ...] = (1, 1, 1, 1, 2, 3)
+    decoder_blocks: tuple[int, ...] = (1, 1, 1, 1, 1)
+    marks_width: int = 16
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that describe no network.
+
+        Raises:
+            ValueError: If the lists disagree or a number is out of range.
+        """
+        if not 2 <= len(self.widths) <= 8:
+            raise ValueError(f"widths: 2 to 8 scales are possible, got {len(self.widths)}")
+        if len(self.encoder_blocks) != len(self.widths):
+            raise ValueError("encoder_blocks: one number per entry of widths is needed")
+        if len(self.decoder_blocks) != len(self.widths) - 1:
+            raise ValueError("decoder_blocks: one number fewer than widths is needed")
+        if not all(4 <= width <= 1024 for width in (*self.widths, self.marks_width)):
+            raise ValueError("widths, marks_width: each must lie in 4..1024")
+        if not all(0 <= num <= 16 for num in (*self.encoder_blocks, *self.decoder_blocks)):
+            raise ValueError("encoder_blocks, decoder_blocks: each must lie in 0..16")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The configuration as plain JSON values."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Read what `to_dict` wrote.
+
+        Raises:
+            ValueError: If a key is unknown or missing, or a value is out of range.
+        """
+        expected = set(cls.__dataclass_fields__)
+        if set(values) != expected:
+            odd = ", ".join(sorted(set(values) ^ expected))
+            raise ValueError(f"generator configuration: unknown or missing {odd}")
+        lists = ("widths", "encoder_blocks", "decoder_blocks")
+        for name in expected:
+            numbers = values[name] if name in lists else [values[name]]
+            if not isinstance(numbers, list | tuple) or not all(type(n) is int for n in numbers):
+                raise ValueError(f"generator configuration: {name} must be whole numbers")
+        return cls(**{k: tuple(v) if k in lists else v for k, v in values.items()})
+
+
+class _ChannelNorm(nn.Module):
+    """Layer norm over the channels of each pixel: no statistics over space."""
+
+    def __init__(self, num_channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(num_channels))
+        self.bias = nn.Parameter(torch.zeros(num_channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        last = x.permute(0, 2, 3, 1)  # (N, H, W, C): a view of a channels-last tensor
+        return F.layer_norm(last, self.weight.shape, self.weight, self.bias).permute(0, 3, 1, 2)
+
+
+class _Block(nn.Module):
+    """x + conv(relu(conv(norm(x)))); the last convolution starts at zero."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = _ChannelNorm(width)
+        self.conv_in = nn.Conv2d(width, width, 3, padding=1)
+        self.conv_out = nn.Conv2d(width, width, 3, padding=1)
+        nn.init.zeros_(self.conv_out.weight)
+        nn.init.zeros_(self.conv_out.bias)  # type: ignore[arg-type]  # Conv2d has one by default
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv_out(F.relu(self.conv_in(self.norm(x))))  # type: ignore[no-any-return]
+
+
+def _stack(width: int, num_blocks: int) -> nn.Sequential:
+    return nn.Sequential(*(_Block(width) for _ in range(num_blocks)))
+
+
+def _double(x: Tensor) -> Tensor:
+    """Twice the size. Bilinear, then convolved by what follows: leaves no mesh."""
+    return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+
+class Generator(nn.Module):
+    """The network that restores; before training it returns the photograph unchanged."""
+
+    def __init__(self, config: GeneratorConfig = GeneratorConfig()) -> None:
+        super().__init__()
+        self.config = config
+        widths, marks_width = config.widths, config.marks_width
+        num_up = len(widths) - 1
+
+        self.stem = nn.Conv2d(3, widths[0], 3, padding=1)
+        self.encoder = nn.ModuleList(map(_stack, widths, config.encoder_blocks))
+        self.down = nn.ModuleList(
+            nn.Conv2d(widths[i], widths[i + 1], 3, stride=2, padding=1) for i in range(num_up)
+        )
+
+        self.marks_in = nn.Conv2d(widths[-1], marks_width, 1)
+        self.marks_skip = nn.ModuleList(nn.Conv2d(w, marks_width, 1) for w in widths[:-1])
+        self.marks_conv = nn.ModuleList(
+            nn.Conv2d(marks_width, marks_width, 3, padding=1) for _ in range(num_up)
+        )
+        self.marks_out = nn.Conv2d(marks_width, 1, 3, padding=1)
+
+        self.up = nn.ModuleList(nn.Conv2d(widths[i + 1], widths[i], 1) for i in range(num_up))
+        self.fill = nn.ParameterList(torch.zeros(1, w, 1, 1) for w in widths[:-1])
+        self.decoder = nn.ModuleList(map(_stack, widths[:-1], config.decoder_blocks))
+        self.paint_norm = _ChannelNorm(widths[0])
+        self.paint_out = nn.Conv2d(widths[0], 3, 3, padding=1)
+
+        for layer, bias in ((self.paint_out, 0.0), (self.marks_out, _MARKS_BIAS)):
+            nn.init.zeros_(layer.weight)
+            nn.init.constant_(layer.bias, bias)  # type: ignore[arg-type]  # Conv2d's default bias
+
+    @property
+    def alignment(self) -> int:
+        """Sides of a photograph must be multiples of this many pixels, and tiles start at one."""
+        return int(2 ** (len(self.config.widths) - 1))
+
+    def forward(self, photo: Tensor, known_marks: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Restore photographs and find their marks.
+
+        Args:
+            photo: (N, 3, H, W) RGB in [0, 1]; H and W multiples of `alignment`.
+            known_marks: (N, 1, H, W) in [0, 1], where the caller knows of damage; painted over
+                besides what the network finds.
+
+        Returns:
+            restored: (N, 3, H, W) RGB, not clamped.
+            marks_logits: (N, 1, H, W) logits of the opacity of marks.
+
+        Raises:
+            ValueError: If the sides are no multiples of `alignment`.
+        """
+        if photo.shape[-2] % self.alignment or photo.shape[-1] % self.alignment:
+            height, width = photo.shape[-2:]
+            raise ValueError(f"sides must be multiples of {self.alignment}, got {height}x{width}")
+        skips: list[Tensor] = []
+        x = self.stem(photo - 0.5)  # (N, widths[0], H, W)
+        for i, blocks in enumerate(self.encoder):
+            x = blocks(x)  # (N, widths[i], H / 2^i, W / 2^i)
+            if i < len(self.down):
+                skips.append(x)
+                x = self.down[i](x)
+
+        marks_logits = self._find_marks(skips, x)  # (N, 1, H, W)
+        gate = _gate(marks_logits.detach(), known_marks)  # (N, 1, H, W)
+        gates = [gate.to(x.dtype)]
+        for _ in skips[1:]:
+            gates.append(F.avg_pool2d(gates[-1], 2))  # (N, 1, H / 2^i, W / 2^i)
+
+        for i in reversed(range(len(skips))):
+            seen = skips[i] + gates[i] * (self.fill[i].to(x.dtype) - skips[i])
+            x = self.decoder[i](_double(self.up[i](x)) + seen)  # (N, widths[i], H / 2^i, W / 2^i)
+        residual = self.paint_out(F.relu(self.paint_norm(x)))  # (N, 3, H, W)
+
+        around = fill_from_around(photo, gate)  # (N, 3, H, W)
+        restored = photo + gate * (around - photo) + residual.to(photo.dtype)
+        return restored, marks_logits
+
+    def _find_marks(self, skips: list[Tensor], deepest: Tensor) -> Tensor:
+        y = self.marks_in(deepest)  # (N, marks_width, H / alignment, W / alignment)
+        for i in reversed(range(len(skips))):
+            y = F.relu(_double(y) + self.marks_skip[i](skips[i]))
+            y = F.relu(self.marks_conv[i](y))  # (N, marks_width, H / 2^i, W / 2^i)
+        return self.marks_out(y).float()  # type: ignore[no-any-return]  # (N, 1, H, W)
+
+
+def _gate(marks_logits: Tensor, known_marks: Tensor | None) -> Tensor:
+    gate = torch.sigmoid(marks_logits) * (1 + 2 * _GATE_STRETCH) - _GATE_STRETCH
+    gate = gate.clamp(0, 1)
+    return gate if known_marks is None else torch.maximum(gate, known_marks)
+
+
+def fill_from_around(photo: Tensor, marks: Tensor, num_scales: int = 5) -> Tensor:
+    """Continue a photograph smoothly into its marks.
+
+    Args:
+        photo: (N, 3, H, W) RGB in [0, 1]; H and W multiples of 2^num_scales.
+        marks: (N, 1, H, W) in [0, 1]; 1 hides the photograph.
+        num_scales: Halvings; holes of up to about 2^num_scales px are filled.
+
+    Returns:
+        (N, 3, H, W) RGB: the weighted mean of what is visible around, at the finest scale at which
+        something is.
+
+    Source:
+        Gortler, Grzeszczuk, Szeliski, Cohen 1996, "The Lumigraph", pull-push (section 3.4.2).
+    """
+    num_scales = min(num_scales, _num_halvings(photo))
+    weights = [1 - marks]
+    sums = [photo * weights[0]]  # premultiplied by the weight
+    for _ in range(num_scales):
+        sums.append(F.avg_pool2d(sums[-1], 2))
+        weights.append(F.avg_pool2d(weights[-1], 2))
+    hidden = F.avg_pool2d(photo, 2**num_scales)  # where all is hidden, better than black
+    filled = (sums[-1] + 1e-3 * hidden) / (weights[-1] + 1e-3)
+    for total, weight in zip(reversed(sums[:-1]), reversed(weights[:-1]), strict=True):
+        filled = total + (1 - weight) * _double(filled)
+    return filled
+
+
+def _num_halvings(photo: Tensor) -> int:
+    """How often both sides can be halved."""
+    num = 0
+    while not any(side % 2 ** (num + 1) for side in photo.shape[-2:]):
+        num += 1
+    return num

@@ -1,0 +1,215 @@
+"""What a training run does, as typed and frozen records that are read from TOML.
+
+The presets lie in `train/presets/`. The resolved configuration is saved beside every run, and the
+exported weights carry it.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from restore.network import GeneratorConfig
+from train.errors import ConfigError
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Weight = Annotated[float, msgspec.Meta(ge=0)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class _Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of every record of a configuration."""
+
+
+class LossWeights(_Config, frozen=True, kw_only=True):
+    """Weight of each term of the generator's loss; 0 leaves the term out.
+
+    Attributes:
+        luma: Charbonnier distance of luma.
+        chroma: Charbonnier distance of chroma, rebalanced towards saturated colours.
+        edges: Charbonnier distance of luma's gradients.
+        marks: Cross-entropy and Dice of the marks.
+        adversarial: Hinge loss against the critic.
+        features: Feature matching on the critic.
+    """
+
+    luma: Weight = 1.0
+    chroma: Weight = 1.0
+    edges: Weight = 0.5
+    marks: Weight = 0.2
+    adversarial: Weight = 0.01
+    features: Weight = 0.1
+
+
+class LossShape(_Config, frozen=True, kw_only=True):
+    """Shape of the loss terms.
+
+    Attributes:
+        saturation_boost: How much more a fully saturated colour weighs than grey in `chroma`.
+        marks_boost: How much more a pixel hidden by marks weighs in `luma` and `chroma`.
+    """
+
+    saturation_boost: Weight = 4.0
+    marks_boost: Weight = 2.0
+
+
+class CriticConfig(_Config, frozen=True, kw_only=True):
+    """Size of the critic.
+
+    Attributes:
+        widths: Channels per convolution of stride 2.
+        num_scales: How many halvings of the photograph are judged besides the photograph.
+    """
+
+    widths: tuple[Count, ...] = (32, 64, 128, 128)
+    num_scales: Count = 2
+
+
+class StageConfig(_Config, frozen=True, kw_only=True):
+    """One stage of the training.
+
+    Attributes:
+        kind: Whether the generator learns alone, the critic alone, or both by turns.
+        size_px: Side of the square photographs.
+        batch: Photographs a step, over all processes.
+        steps: Length, where the run has no time limit.
+        time_frac: Share of a time limit, relative to the other stages' shares.
+        lr: Highest learning rate of the generator (of the critic in a critic stage).
+        critic_lr: Highest learning rate of the critic in an adversarial stage.
+        whole_prob: Probability that a photograph is shrunk nearly whole to `size_px`.
+        native_prob: Probability of a crop at native resolution; otherwise a scale in between.
+    """
+
+    kind: Literal["generator", "critic", "adversarial"]
+    size_px: Annotated[int, msgspec.Meta(ge=32, multiple_of=32)]
+    batch: Count
+    steps: Count
+    time_frac: Positive
+    lr: Positive
+    critic_lr: Positive = 2e-4
+    whole_prob: Fraction = 0.5
+    native_prob: Fraction = 0.3
+
+    def __post_init__(self) -> None:
+        """Refuse probabilities that exceed one together."""
+        if self.whole_prob + self.native_prob > 1:
+            raise ValueError("whole_prob and native_prob exceed 1 together")
+
+
+class TrainConfig(_Config, frozen=True, kw_only=True):
+    """Everything that decides a run, but the pairs and the time limit.
+
+    Attributes:
+        name: Name of the preset.
+        seed: Of the weights, the order of the photographs and the augmentation.
+        generator: Size of the generator.
+        critic: Size of the critic.
+        weights: Weights of the loss terms.
+        shape: Shape of the loss terms.
+        stages: One after the other.
+        ema_decay: Of the weight average that is exported, per step.
+        clip_norm: Gradients longer than this are shortened.
+        weight_decay: Decoupled, on convolution weights only.
+        warmup_frac: Part of a stage in which the learning rate rises.
+        precision: Of the forward pass; the weights are float32 always.
+        num_workers: Processes that read pairs; 0 reads in the trainer itself.
+        log_steps: Steps between two lines of the log.
+        report_steps: Steps between two looks at the held-out photographs.
+        report_s: Seconds between them, where the run has a time limit.
+        save_s: Seconds between two saved states.
+        heldout_num: Held-out photographs to measure on.
+        heldout_size_px: Their size.
+    """
+
+    name: str
+    seed: int = 0
+    generator: GeneratorConfig = GeneratorConfig()
+    critic: CriticConfig = CriticConfig()
+    weights: LossWeights = LossWeights()
+    shape: LossShape = LossShape()
+    stages: Annotated[tuple[StageConfig, ...], msgspec.Meta(min_length=1)]
+    ema_decay: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.999
+    clip_norm: Positive = 1.0
+    weight_decay: Weight = 0.01
+    warmup_frac: Fraction = 0.1
+    precision: Literal["bf16", "fp32"] = "bf16"
+    num_workers: Annotated[int, msgspec.Meta(ge=0)] = 1
+    log_steps: Count = 10
+    report_steps: Count = 100
+    report_s: Positive = 300.0
+    save_s: Positive = 120.0
+    heldout_num: Count = 32
+    heldout_size_px: Annotated[int, msgspec.Meta(ge=32, multiple_of=32)] = 128
+
+    def without(self, *names: str) -> TrainConfig:
+        """The same configuration with some loss terms switched off.
+
+        Raises:
+            ConfigError: If there is no such term.
+        """
+        for name in names:
+            if name not in LOSS_NAMES:
+                raise ConfigError(f"no loss term {name!r}; there are {', '.join(LOSS_NAMES)}")
+        weights = msgspec.structs.replace(self.weights, **dict.fromkeys(names, 0.0))
+        return msgspec.structs.replace(self, weights=weights)
+
+
+LOSS_NAMES: tuple[str, ...] = LossWeights.__struct_fields__
+
+
+def list_presets() -> list[str]:
+    """Names of the presets that come with the package."""
+    folder = files("train") / "presets"
+    return sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith("toml"))
+
+
+def load_preset(name_or_path: str) -> TrainConfig:
+    """Read a preset by name, or a configuration file by path.
+
+    Raises:
+        ConfigError: If there is no such preset or file, or it holds a wrong field or value.
+    """
+    if name_or_path in list_presets():
+        return _decode((files("train") / "presets" / f"{name_or_path}.toml").read_bytes(), name_or_path)
+    if not name_or_path.endswith(".toml"):
+        names = ", ".join(list_presets())
+        raise ConfigError(f"no preset {name_or_path!r}; there are {names}, or give a .toml file")
+    try:
+        content = Path(name_or_path).read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{name_or_path}: {error.strerror}") from error
+    return _decode(content, name_or_path)
+
+
+def _decode(content: bytes, name: str) -> TrainConfig:
+    try:
+        return msgspec.toml.decode(content, type=TrainConfig)
+    except msgspec.DecodeError as error:
+        raise ConfigError(f"{name}: {error}") from error
+
+
+def encode_config(config: TrainConfig) -> bytes:
+    """Canonical JSON: equal configurations give equal bytes."""
+    return msgspec.json.encode(config, order="sorted")
+
+
+def decode_config(content: bytes, name: str) -> TrainConfig:
+    """Read what `encode_config` wrote.
+
+    Raises:
+        ConfigError: If it isn't a configuration; the message starts with `name`.
+    """
+    try:
+        return msgspec.json.decode(content, type=TrainConfig)
+    except msgspec.DecodeError as error:
+        raise ConfigError(f"{name}: {error}") from error
+
+
+def describe_config(config: TrainConfig) -> dict[str, Any]:
+    """The configuration as plain JSON values."""
+    plain: dict[str, Any] = msgspec.to_builtins(config)
+    return plain
