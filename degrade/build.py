@@ -42,13 +42,13 @@ from degrade.manifest import (
 from degrade.plan import Plan, PlanInfo, ShardPlan, make_plan, read_plan_info
 from degrade.profile import Profile, load_profile, profile_to_json
 from degrade.samples import Rejected, SampleMaker
+from degrade.sampling import CROPS
 from degrade.shards import PARTS, ShardWriter, name_sample, sync_folder
 from degrade.sources import Source, open_source
 from degrade.textures import Textures
 
 WORK_NAME = ".building"
 REJECTED_NAME = "rejected.jsonl"
-CROPS = ("square", "whole")
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many photographs are done and of how many (0: unknown)."""

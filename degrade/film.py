@@ -9,8 +9,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from degrade.recipe import Ageing, Curve, Emulsion, Grain, Halftone, Rgb, Tone
 from degrade.placing import sheet_window
+from degrade.recipe import Ageing, Curve, Emulsion, Grain, Halftone, Rgb, Tone
 from degrade.textures import GRAIN_DEVIATION, Textures
 
 Field = NDArray[np.float32]
@@ -208,7 +208,9 @@ def ageing_field(
     if edge_px > 0:
         x = np.minimum(np.arange(width), np.arange(width)[::-1]).astype(np.float32)
         y = np.minimum(np.arange(height), np.arange(height)[::-1]).astype(np.float32)
-        near = np.clip(np.float32(1) - np.minimum(x[None, :], y[:, None]) / np.float32(edge_px), 0, 1)
+        near = np.clip(
+            np.float32(1) - np.minimum(x[None, :], y[:, None]) / np.float32(edge_px), 0, 1
+        )
         field = field * np.float32(0.4) + near * near * np.float32(2)
     uneven = np.float32(ageing.uneven_frac)
     return (np.float32(1) - uneven) + uneven * field

@@ -73,7 +73,9 @@ def frame_fields(
     x = np.arange(width, dtype=np.float32)[None, :] + np.float32(0.5)
     y = np.arange(height, dtype=np.float32)[:, None] + np.float32(0.5)
     inside = np.minimum(
-        np.minimum(x - profile[0][:height, None], np.float32(width) - profile[1][:height, None] - x),
+        np.minimum(
+            x - profile[0][:height, None], np.float32(width) - profile[1][:height, None] - x
+        ),
         np.minimum(y - profile[2][None, :width], np.float32(height) - profile[3][None, :width] - y),
     )
     return FrameFields(picture, np.clip(inside + np.float32(0.5), 0, 1))

@@ -25,9 +25,7 @@ class MarkLayer(NamedTuple):
     blend: str
 
 
-def _add_mark(
-    opacity: Field, mark: Mark, textures: Textures, ratio: float
-) -> None:
+def _add_mark(opacity: Field, mark: Mark, textures: Textures, ratio: float) -> None:
     """Unite one mark with a layer's (H, W) opacity, in place: 1 − (1 − a)(1 − b)."""
     height, width = opacity.shape
     strength = np.float32(mark.opacity_frac / 255)

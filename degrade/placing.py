@@ -88,8 +88,11 @@ def sprite_patch(
     """
     left, top, right, bottom = box_px
     box_width, box_height = max(2, right - left), max(2, bottom - top)
-    x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + box_width, width), min(
-        top + box_height, height
+    x0, y0, x1, y1 = (
+        max(left, 0),
+        max(top, 0),
+        min(left + box_width, width),
+        min(top + box_height, height),
     )
     if x0 >= x1 or y0 >= y1:
         return None

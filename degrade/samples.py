@@ -18,11 +18,12 @@ from degrade.profile import Profile
 from degrade.recipe import Recipe, encode_recipe
 from degrade.render import Rendered, render
 from degrade.sampling import draw_recipe
+from degrade.scan import stored_quality
 from degrade.shards import PARTS
 from degrade.textures import Textures
 
 CLEAN_QUALITY = 95
-"""JPEG quality of clean photographs, and of damaged ones whose recipe asks for no loss."""
+"""JPEG quality of clean photographs."""
 MIN_COLOURFULNESS = 15.0
 """Photographs below this are grey or nearly: Hasler and Süsstrunk's "not colourful"."""
 
@@ -117,7 +118,7 @@ def encode_sample(rendered: Rendered, recipe: Recipe) -> list[bytes]:
     """Encode the four values of a sample, in the order of ``PARTS``."""
     values = [
         encode_jpeg(rendered.clean, CLEAN_QUALITY),
-        encode_jpeg(rendered.damaged, recipe.scan.jpeg_quality or CLEAN_QUALITY),
+        encode_jpeg(rendered.damaged, stored_quality(recipe.scan)),
         encode_marks(rendered.marks),
         encode_recipe(recipe),
     ]

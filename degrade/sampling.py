@@ -1,20 +1,7 @@
-"""Every random draw: from a profile's ranges to the recipe of one photograph.
+"""Every random draw: from a profile's ranges to the recipe of one photograph."""
 
-Each stage has a generator of its own, keyed by (seed, source key, variant) with the stage in
-the counter, so that a sample depends on nothing else and a change in one stage shifts no
-other. Only uniform doubles are drawn; distributions are made of them here, because NumPy may
-change its own between releases. Every number is rounded, so that JSON holds it exactly.
-"""
-
-import hashlib
-import math
-from collections.abc import Mapping
-from statistics import NormalDist
-
-import numpy as np
-
-from degrade.drawing import SHEET_FRAME_PX
-from degrade.profile import KindRanges, MarksRanges, Profile
+from degrade.draws import Draws, sample_draws
+from degrade.profile import Profile
 from degrade.recipe import (
     Ageing,
     Crop,
@@ -24,25 +11,17 @@ from degrade.recipe import (
     Grain,
     Halftone,
     Lens,
-    Mark,
     Recipe,
     Rgb,
     Scan,
     Tone,
     Vignette,
 )
-from degrade.textures import TextureInfo, Textures
+from degrade.sampling_marks import draw_marks
+from degrade.textures import Textures
 
 CROPS = ("square", "whole")
 
-# Stages in the counter of their generator: append, never reorder.
-_STREAMS = (
-    "crop", "profile", "frame", "lens", "emulsion", "curve", "vignette", "grain", "halftone",
-    "tone", "ageing", "marks", "scan",
-)  # fmt: skip
-
-_SHEET_KINDS = ("dust", "dirt", "hair", "fibre", "scratch", "foxing")
-_EDGE_KINDS = ("tear", "corner", "chip")
 _SPECTRA: dict[str, Rgb] = {
     # Sensitivity to red, green and blue.
     "panchromatic": (0.30, 0.59, 0.11),
@@ -54,76 +33,6 @@ _TONES: dict[str, tuple[Rgb, Rgb, Rgb]] = {
     "selenium": ((0.09, 0.05, 0.08), (0.52, 0.49, 0.51), (0.98, 0.97, 0.95)),
     "cyanotype": ((0.03, 0.10, 0.30), (0.32, 0.50, 0.66), (0.94, 0.97, 0.98)),
 }
-
-
-class Draws:
-    """Uniform doubles shaped into the few distributions that profiles need."""
-
-    def __init__(self, rng: np.random.Generator) -> None:
-        self._rng = rng
-
-    def unit(self) -> float:
-        """Uniform in [0, 1)."""
-        return float(self._rng.random())
-
-    def chance(self, prob: float) -> bool:
-        """True with a probability; always consumes one draw."""
-        return self.unit() < prob
-
-    def uniform(self, interval: tuple[float, float]) -> float:
-        """Uniform in an interval."""
-        low, high = interval
-        return round(low + (high - low) * self.unit(), 6)
-
-    def log_uniform(self, interval: tuple[float, float]) -> float:
-        """Log-uniform in an interval of positive numbers; from 1e-3 where it begins at 0."""
-        low, high = max(interval[0], 1e-3), max(interval[1], 1e-3)
-        return round(low * math.exp(math.log(high / low) * self.unit()), 6)
-
-    def whole(self, interval: tuple[int, int]) -> int:
-        """Uniform whole number, both ends included."""
-        low, high = interval
-        return low + min(int((high - low + 1) * self.unit()), high - low)
-
-    def normal(self) -> float:
-        """Standard normal."""
-        return NormalDist().inv_cdf(min(max(self.unit(), 1e-9), 1 - 1e-9))
-
-    def pick(self, weights: Mapping[str, float]) -> str:
-        """A name, by relative weight."""
-        names = sorted(weights)
-        mark = self.unit() * sum(weights[name] for name in names)
-        for name in names:
-            mark -= weights[name]
-            if mark < 0:
-                return name
-        return names[-1]
-
-    def texture(self, infos: tuple[TextureInfo, ...]) -> TextureInfo:
-        """One texture of a non-empty tuple."""
-        return infos[self.whole((0, len(infos) - 1))]
-
-    def offset(self) -> int:
-        """An offset into a texture, which repeats."""
-        return self.whole((0, 4095))
-
-    def tint(self, low: Rgb, high: Rgb) -> Rgb:
-        """A colour on the line between two."""
-        t = self.unit()
-        red, green, blue = (round(a + (b - a) * t, 4) for a, b in zip(low, high, strict=True))
-        return red, green, blue
-
-
-def sample_draws(seed: int, key: str, variant: int) -> dict[str, Draws]:
-    """One independent stream of draws per stage of one sample."""
-    digest = hashlib.blake2b(f"{seed}|{key}|{variant}".encode(), digest_size=16).digest()
-    words = np.frombuffer(digest, "<u8")
-    streams = {}
-    for i, stage in enumerate(_STREAMS):
-        counter = np.array([0, 0, 0, i], np.uint64)
-        bits = np.random.Philox(counter=counter, key=words)
-        streams[stage] = Draws(np.random.Generator(bits))
-    return streams
 
 
 def _draw_crop(
@@ -229,19 +138,23 @@ def _draw_emulsion(draws: Draws, profile: Profile) -> Emulsion | None:
     # Dyes that lose their purity let each layer show through in the others.
     matrix = []
     for c in range(3):
-        row = [grey * w for w in (0.30, 0.59, 0.11)]
         leak = [draws.unit() * spread if i != c else 0.0 for i in range(3)]
-        row = [
-            r + (1 - grey) * (leak[i] if i != c else 1 - sum(leak)) for i, r in enumerate(row)
-        ]
-        matrix.append((round(row[0], 6), round(row[1], 6), round(row[2], 6)))
+        leak[c] = 1 - sum(leak)
+        red, green, blue = (
+            round(grey * grey_weight + (1 - grey) * share, 6)
+            for grey_weight, share in zip(_SPECTRA["panchromatic"], leak, strict=True)
+        )
+        matrix.append((red, green, blue))
     return Emulsion(kind=kind, matrix=(matrix[0], matrix[1], matrix[2]))
 
 
 def _draw_curve(draws: Draws, profile: Profile, colour: bool) -> Curve | None:
     ranges = profile.curve
     happens = draws.chance(ranges.prob)
-    gamma, contrast = draws.log_uniform(ranges.gamma_range), draws.log_uniform(ranges.contrast_range)
+    gamma, contrast = (
+        draws.log_uniform(ranges.gamma_range),
+        draws.log_uniform(ranges.contrast_range),
+    )
     gain, brightness = draws.uniform(ranges.gain_range), draws.uniform(ranges.brightness_range)
     black, white = draws.uniform(ranges.black_range), draws.uniform(ranges.white_range)
     # Each dye fades at its own pace: cyan and yellow go before magenta, the picture reddens.
@@ -275,7 +188,11 @@ def _draw_vignette(draws: Draws, profile: Profile, short_px: int) -> Vignette | 
     radial, ramp = draws.chance(ranges.radial_prob), draws.chance(ranges.ramp_prob)
     white, four = draws.chance(ranges.white_prob), draws.chance(ranges.four_sided_prob)
     radial_frac = draws.uniform(ranges.radial_frac_range)
-    inner, x, y = draws.uniform((0.2, 0.6)), draws.uniform((0.35, 0.65)), draws.uniform((0.35, 0.65))
+    inner, x, y = (
+        draws.uniform((0.2, 0.6)),
+        draws.uniform((0.35, 0.65)),
+        draws.uniform((0.35, 0.65)),
+    )
     ramp_frac = draws.uniform(ranges.ramp_frac_range)
     widths = [round(draws.uniform(ranges.ramp_width_frac_range) * short_px, 3) for _ in range(4)]
     side = draws.whole((0, 3))
@@ -379,141 +296,6 @@ def _draw_ageing(
     )
 
 
-def _place_box(
-    draws: Draws, kind: str, size_frac: float, aspect: float, reach: float
-) -> tuple[tuple[float, float, float, float], int]:
-    """A sprite's box, in fractions of the photograph, and its turn.
-
-    `aspect` is width over height of the photograph; `reach` how far the print extends beyond
-    the photograph (1: not at all).
-    """
-    turn = draws.whole((0, 3))
-    wide, high = size_frac, size_frac * aspect
-    if kind in ("crease", "crack"):
-        # They run across the whole print, of which the photograph may be a part.
-        size = reach * draws.uniform((1.0, 1.25))
-        left, top = -draws.unit() * (size - 1), -draws.unit() * (size - 1)
-        box = (left, top, left + size, top + size)
-    elif kind == "chip":
-        # Textures of edges lie along the top: turn by turn along left, bottom, right.
-        depth = size_frac * 0.4
-        box = {
-            0: (0.0, 0.0, 1.0, depth * aspect),
-            1: (0.0, 0.0, depth, 1.0),
-            2: (0.0, 1.0 - depth * aspect, 1.0, 1.0),
-            3: (1.0 - depth, 0.0, 1.0, 1.0),
-        }[turn]
-    elif kind == "corner":
-        x, y = (0.0 if turn in (0, 1) else 1 - wide), (0.0 if turn in (0, 3) else 1 - high)
-        box = (x, y, x + wide, y + high)
-    elif kind == "tear":
-        along = draws.unit()
-        x = {1: 0.0, 3: 1.0 - wide}.get(turn, along * (1 - wide))
-        y = {0: 0.0, 2: 1.0 - high}.get(turn, along * (1 - high))
-        box = (x, y, x + wide, y + high)
-    else:
-        stretch = draws.log_uniform((0.7, 1.4))
-        wide, high = wide * stretch, high / stretch
-        if kind == "tape":
-            high *= 0.4
-        x, y = draws.uniform((-0.2, 1.2)) - wide / 2, draws.uniform((-0.2, 1.2)) - high / 2
-        box = (x, y, x + wide, y + high)
-    left, top, right, bottom = (round(side, 5) for side in box)
-    return (left, top, right, bottom), turn
-
-
-_BROWN: tuple[Rgb, Rgb] = ((0.36, 0.24, 0.12), (0.72, 0.58, 0.36))
-_INKS: dict[str, tuple[Rgb, Rgb]] = {
-    "stain": _BROWN,
-    "watermark": _BROWN,
-    "foxing": ((0.45, 0.28, 0.12), (0.70, 0.50, 0.28)),
-    "tape": ((0.70, 0.56, 0.30), (0.92, 0.84, 0.62)),
-}
-_DARK: tuple[Rgb, Rgb] = ((0.03, 0.03, 0.03), (0.25, 0.22, 0.19))
-_LIGHT: tuple[Rgb, Rgb] = ((0.80, 0.78, 0.72), (1.0, 1.0, 0.98))
-
-
-def _draw_kind(
-    draws: Draws,
-    kind: str,
-    ranges: KindRanges,
-    marks: MarksRanges,
-    infos: tuple[TextureInfo, ...],
-    scale: float,
-    reach: float,
-    aspect: float,
-    inks: Mapping[str, Rgb],
-) -> list[Mark]:
-    found = []
-    light_prob = {"fingerprint": 0.5, "hair": 0.5, "fibre": 0.5, "dirt": 0.3}.get(
-        kind, marks.light_prob
-    )
-    for _ in range(draws.whole(ranges.num_range)):
-        info = draws.texture(infos)
-        opacity = draws.uniform(ranges.opacity_frac_range)
-        if kind in _INKS:
-            ink = draws.tint(*_INKS[kind])
-        elif kind in ("crease", "crack", "tear", "corner", "chip"):
-            ink = inks["paper"]
-        else:
-            ink = inks["light"] if draws.chance(light_prob) else inks["dark"]
-        box, turn = None, draws.whole((0, 3))
-        if kind not in _SHEET_KINDS:
-            size = draws.log_uniform(ranges.size_frac_range)
-            box, turn = _place_box(draws, kind, size, aspect, reach)
-        # The textures of scratches run down the sheet, as film runs through a camera.
-        sheet_turn = turn if kind != "scratch" or draws.chance(0.3) else 0
-        found.append(
-            Mark(
-                kind=kind,
-                texture=info.name,
-                x_px=draws.offset(),
-                y_px=draws.offset(),
-                scale=round(scale * SHEET_FRAME_PX / info.frame_width_px, 5),
-                box=box,
-                quarter_turns=turn if box else sheet_turn,
-                flip=draws.chance(0.5) and kind not in _EDGE_KINDS,
-                opacity_frac=opacity,
-                ink=ink,
-                blend="lighten" if marks.lighten and ink == inks["light"] else "over",
-            )
-        )
-    return found
-
-
-def _draw_marks(
-    draws: Draws, profile: Profile, textures: Textures, width: int, height: int
-) -> tuple[Mark, ...]:
-    ranges = profile.marks
-    severity = math.exp(ranges.severity_sigma * draws.normal())
-    # The virtual scan of the whole print; the photograph is the whole of it or a part.
-    short_px = min(width, height)
-    scan_px = max(draws.log_uniform(ranges.scan_width_px_range), short_px / 2)
-    scale = scan_px / SHEET_FRAME_PX
-    reach = draws.log_uniform((1.0, 3.0)) if draws.chance(0.35) else 1.0
-    inks = {
-        "light": draws.tint(*_LIGHT),
-        "dark": draws.tint(*_DARK),
-        "paper": draws.tint((0.78, 0.74, 0.66), (1.0, 0.99, 0.96)),
-    }
-    # A draw for every kind, present or not, so that kinds stay independent of each other.
-    found: list[Mark] = []
-    for kind in sorted(ranges.kinds):
-        own = Draws(np.random.Generator(np.random.Philox(int(draws.unit() * 2**52))))
-        infos = textures.of_kind(kind)
-        kind_ranges = ranges.kinds[kind]
-        if not infos or not own.chance(min(1.0, kind_ranges.prob * severity)):
-            continue
-        if reach > 1.2 and kind in _EDGE_KINDS:
-            continue
-        found += _draw_kind(
-            own, kind, kind_ranges, ranges, infos, scale, reach, width / height, inks
-        )
-    # Stains lie below, what was lost above; equal inks together, for speed.
-    order = {kind: i for i, kind in enumerate((*_INKS, *_SHEET_KINDS, "fingerprint", "crease"))}
-    return tuple(sorted(found, key=lambda mark: (order.get(mark.kind, 99), mark.ink)))
-
-
 def _draw_scan(draws: Draws, profile: Profile, textures: Textures) -> Scan:
     ranges = profile.scan
     resamples, sharpens = draws.chance(ranges.resample_prob), draws.chance(ranges.sharpen_prob)
@@ -596,7 +378,7 @@ def draw_recipe(
         "halftone": _draw_halftone(draws["halftone"], leaf, textures),
         "tone": None if colour else _draw_tone(draws["tone"], leaf),
         "ageing": _draw_ageing(draws["ageing"], leaf, textures, size_px),
-        "marks": _draw_marks(draws["marks"], leaf, textures, width, height),
+        "marks": draw_marks(draws["marks"], leaf, textures, width, height),
         "scan": _draw_scan(draws["scan"], leaf, textures),
     }
     return _with_digests(Recipe(**fields), textures)

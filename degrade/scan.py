@@ -31,9 +31,9 @@ def sharpen(photo: Photo, amount: float, sigma_px: float) -> Photo:
     side = 2 * max(1, int(3 * sigma_px + 0.999)) + 1
     side = min(side, 2 * (min(photo.shape[:2]) - 1) + 1)
     blurred = cv2.GaussianBlur(photo, (side, side), sigma_px, borderType=cv2.BORDER_REFLECT_101)
-    whole = np.int32(round(amount * 256))
-    halo = (photo.astype(np.int32) - blurred) * whole
-    return np.clip(photo + ((halo + 128) >> 8), 0, 255).astype(np.uint8)
+    difference = photo.astype(np.int32) - blurred.astype(np.int32)
+    halo = (difference * np.int32(round(amount * 256)) + np.int32(128)) >> 8
+    return np.clip(photo + halo, 0, 255).astype(np.uint8)
 
 
 def add_noise(photo: Photo, scan: Scan, textures: Textures, ratio: float = 1.0) -> Photo:

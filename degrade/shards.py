@@ -149,7 +149,7 @@ class ShardWriter:
                 self._map_size *= 2
                 self._env.set_mapsize(self._map_size)
             except (lmdb.Error, OSError) as error:
-                raise StoreError(f"{self._folder}: cannot be written: {_shorten(error)}") from error
+                raise _cannot_write(self._folder, error) from error
             else:
                 self._batch.clear()
 
@@ -162,7 +162,14 @@ class ShardWriter:
             if path.stat().st_size < needed:
                 os.truncate(path, needed)
         except (lmdb.Error, OSError) as error:
-            raise StoreError(f"{self._folder}: cannot be written: {_shorten(error)}") from error
+            raise _cannot_write(self._folder, error) from error
+
+
+def _cannot_write(folder: Path, error: Exception) -> StoreError:
+    reason = _shorten(error)
+    if reason == "Input/output error":  # LMDB's word for a write that was cut short
+        reason = "no space left, or a failing disk"
+    return StoreError(f"{folder}: cannot be written: {reason}")
 
 
 def _shorten(error: Exception) -> str:
@@ -410,6 +417,15 @@ class PairReader(Sequence[Pair]):
     def recipe(self, index: int) -> Recipe:
         """Read a sample's recipe alone."""
         return decode_recipe(self.raw(index)["recipe.json"])
+
+    def find(self, source_key: str) -> list[int]:
+        """Find the samples made of a source photograph, by its key."""
+        found = []
+        for shard, start in zip(self.shards, self._starts, strict=False):
+            if shard.first_key <= source_key <= shard.last_key:
+                within = range(start, start + shard.num_pairs)
+                found += [index for index in within if self.recipe(index).key == source_key]
+        return found
 
     def _at(self, index: int) -> int:
         return _locate(self._starts, index)[0]

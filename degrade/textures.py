@@ -109,9 +109,7 @@ def _draw_pack(
 ) -> list[tuple[TextureInfo, bytes]]:
     jobs: list[tuple[TextureInfo, Callable[[np.random.Generator], NDArray[np.uint8]]]] = []
 
-    def plan(
-        info: TextureInfo, draw: Callable[[np.random.Generator], NDArray[np.uint8]]
-    ) -> None:
+    def plan(info: TextureInfo, draw: Callable[[np.random.Generator], NDArray[np.uint8]]) -> None:
         jobs.append((info, draw))
 
     for kind, (function, layout, densities) in DRAWERS.items():
