@@ -2,62 +2,38 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 import degrade
-from degrade.errors import DegradeError
+from degrade.cli_inspect import show, stats, verify
+from degrade.cli_options import (
+    PATH,
+    SEED,
+    explain_errors,
+    force_option,
+    profile_option,
+    refuse_overwriting,
+    show_progress,
+    textures_option,
+)
 
 if TYPE_CHECKING:
     from degrade.manifest import Manifest
 
-_Command = TypeVar("_Command", bound=Callable[..., Any])
 _INTERRUPTED = 130
-
-_PATH = click.Path(path_type=Path)
-_SEED = click.IntRange(min=0)
-_profile_option = click.option(
-    "--profile",
-    metavar="NAME|FILE",
-    default="family-album",
-    show_default=True,
-    help="Damage profile: one of 'degrade profiles', or a TOML file.",
-)
-_textures_option = click.option(
-    "--textures",
-    metavar="DIR",
-    type=_PATH,
-    help="Texture pack to draw marks and grain from.  [default: the one that ships]",
-)
-_force_option = click.option("--force", is_flag=True, help="Overwrite what is there.")
-
-
-@contextmanager
-def _errors() -> Iterator[None]:
-    """Turn this package's errors into one line and exit status 1."""
-    try:
-        yield
-    except DegradeError as error:
-        raise click.ClickException(str(error)) from error
-
-
-def _refuse(path: Path, force: bool) -> None:
-    if path.is_dir():
-        raise click.ClickException(f"{path}: a folder; name a file")
-    if path.exists() and not force:
-        raise click.ClickException(f"{path}: already exists; --force overwrites it")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(degrade.__version__, package_name="degrade")
 def main() -> None:
-    """Damage clean photographs the way time does, to train on.
+    r"""Damage clean photographs the way time does, to train on.
 
     \b
     Examples:
@@ -68,9 +44,9 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("source", type=_PATH)
-@click.argument("out", type=_PATH)
-@click.option("--seed", type=_SEED, required=True, help="Seed of every draw.")
+@click.argument("source", type=PATH)
+@click.argument("out", type=PATH)
+@click.option("--seed", type=SEED, required=True, help="Seed of every draw.")
 @click.option(
     "--size",
     "size_px",
@@ -80,8 +56,8 @@ def main() -> None:
     show_default=True,
     help="Short side of the samples; smaller photographs are left out.",
 )
-@_profile_option
-@_textures_option
+@profile_option
+@textures_option
 @click.option(
     "--crop",
     type=click.Choice(["square", "whole"]),
@@ -136,7 +112,7 @@ def main() -> None:
 )
 @click.option("--force", is_flag=True, help="Build anew over a finished or begun build.")
 def build(**options: Any) -> None:
-    """Build pairs of clean and damaged photographs from SOURCE into the folder OUT.
+    r"""Build pairs of clean and damaged photographs from SOURCE into the folder OUT.
 
     SOURCE is a folder of photographs, or an LMDB such as LSUN's. A build that was interrupted is
     finished by the same command. Photographs that can't be used are listed in
@@ -153,7 +129,7 @@ def build(**options: Any) -> None:
     chosen = BuildOptions(**options)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with _errors(), _show_progress() as progress:
+        with explain_errors(), show_progress() as progress:
             manifest = build_pairs(chosen, progress)
     except KeyboardInterrupt:
         note = "; the same command goes on from here" if (chosen.out / WORK_NAME).exists() else ""
@@ -179,35 +155,13 @@ def _report_build(out: Path, manifest: Manifest) -> None:
         )
 
 
-@contextmanager
-def _show_progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar on stderr, if that is a terminal."""
-    from tqdm import tqdm
-
-    with tqdm(smoothing=0.05, disable=not sys.stderr.isatty()) as bar:
-        under_way = ""
-
-        def show(task: str, num_done: int, num_all: int) -> None:
-            nonlocal under_way
-            if bar.disable:
-                return
-            if task != under_way:
-                under_way = task
-                bar.reset(num_all or None)
-                bar.initial = bar.n = num_done  # of an earlier run: no sign of the speed
-                bar.set_description(task)
-            bar.update(num_done - bar.n)
-
-        yield show
-
-
 @main.command()
 @click.argument("name", required=False)
 def profiles(name: str | None) -> None:
     """List the damage profiles, or print the one called NAME."""
     from degrade.profile import list_profiles, profile_text
 
-    with _errors():
+    with explain_errors():
         if name is not None:
             click.echo(profile_text(name), nl=False)
             return
@@ -218,27 +172,35 @@ def profiles(name: str | None) -> None:
 
 
 @main.command()
-@click.argument("out", type=_PATH)
-@click.option("--seed", type=_SEED, required=True, help="Seed of every draw.")
-@_force_option
+@click.argument("out", type=PATH)
+@click.option("--seed", type=SEED, required=True, help="Seed of every draw.")
+@force_option
 def textures(out: Path, seed: int, force: bool) -> None:
     """Draw a pack of grain and mask textures into the folder OUT.
 
     The same seed gives the same bytes.
     """
-    from degrade.commands import draw_textures
+    from degrade.textures import make_textures
 
-    with _errors(), _show_progress() as progress:
-        draw_textures(out, seed, force, lambda done, total: progress("drawing", done, total))
+    if out.exists() and not force:
+        raise click.ClickException(f"{out}: already exists; --force draws it anew")
+    if out.exists() and not ((out / "manifest.json").is_file() and (out / "masks").is_dir()):
+        raise click.ClickException(f"{out}: no texture pack; name another folder")
+    aside = out.with_name(f".{out.name}.{os.getpid()}.new")
+    with explain_errors(), show_progress() as progress:
+        make_textures(aside, seed, progress=lambda done, total: progress("drawing", done, total))
+    if out.exists():
+        shutil.rmtree(out)
+    aside.rename(out)
     click.echo(f"{out}: drawn")
 
 
 @main.command()
-@click.argument("photo", type=_PATH)
-@click.option("-o", "--out", type=_PATH, required=True, help="Damaged photograph: JPEG, PNG, TIFF.")
-@click.option("--seed", type=_SEED, help="Seed of every draw; not needed with --recipe.")
-@_profile_option
-@_textures_option
+@click.argument("photo", type=PATH)
+@click.option("-o", "--out", type=PATH, required=True, help="Damaged photograph: JPEG, PNG, TIFF.")
+@click.option("--seed", type=SEED, help="Seed of every draw; not needed with --recipe.")
+@profile_option
+@textures_option
 @click.option(
     "--size",
     "size_px",
@@ -246,14 +208,14 @@ def textures(out: Path, seed: int, force: bool) -> None:
     type=click.IntRange(16, 16384),
     help="Short side of the result.  [default: the photograph's own, or the recipe's]",
 )
-@click.option("--recipe", "recipe_path", metavar="FILE", type=_PATH, help="Repeat this recipe.")
+@click.option("--recipe", "recipe_path", metavar="FILE", type=PATH, help="Repeat this recipe.")
 @click.option(
-    "--save-recipe", "saved_path", metavar="FILE", type=_PATH, help="Write the recipe used."
+    "--save-recipe", "saved_path", metavar="FILE", type=PATH, help="Write the recipe used."
 )
 @click.option(
     "--skip", metavar="STAGE", multiple=True, help="Leave out a stage; may be given repeatedly."
 )
-@_force_option
+@force_option
 def photo(
     photo: Path,
     out: Path,
@@ -266,7 +228,7 @@ def photo(
     skip: tuple[str, ...],
     force: bool,
 ) -> None:
-    """Damage one photograph, PHOTO.
+    r"""Damage one photograph, PHOTO.
 
     The same photograph, name, seed, profile and size give the same result.
 
@@ -287,14 +249,16 @@ def photo(
         raise click.UsageError("Give either --seed or --recipe.")
     for stage in skip:
         if stage not in STAGES:
-            raise click.BadParameter(f"{stage!r} is not one of {', '.join(STAGES)}", param_hint="--skip")
+            raise click.BadParameter(
+                f"{stage!r} is not one of {', '.join(STAGES)}", param_hint="--skip"
+            )
     known = (*single.JPEG_SUFFIXES, *single.LOSSLESS_SUFFIXES)
     if out.suffix.lower() not in known:
         raise click.BadParameter(f"{out}: its suffix is none of {' '.join(known)}", param_hint="-o")
     for path in (out, saved_path):
         if path is not None:
-            _refuse(path, force)
-    with _errors():
+            refuse_overwriting(path, force)
+    with explain_errors():
         clean = single.read_photo(photo)
         pack = Textures.load(textures)
         if recipe_path is not None:
@@ -312,146 +276,5 @@ def photo(
     click.echo(out)
 
 
-@main.command()
-@click.argument("pairs", type=_PATH)
-@click.argument("keys", metavar="[KEY]...", nargs=-1)
-@click.option(
-    "-o", "--out", type=_PATH, help="A sheet (.png, .jpg, .webp), or a new folder for the parts."
-)
-@click.option(
-    "--num",
-    "num_samples",
-    metavar="N",
-    type=click.IntRange(1, 1000),
-    default=24,
-    show_default=True,
-    help="How many samples, evenly spread, if no KEY is given.",
-)
-@click.option(
-    "--columns", metavar="N", type=click.IntRange(1, 100), help="Pairs in a row of the sheet."
-)
-@click.option("--split", type=click.Choice(["train", "val"]), help="Look at this split only.")
-@_force_option
-def show(
-    pairs: Path,
-    keys: tuple[str, ...],
-    out: Path | None,
-    num_samples: int,
-    columns: int | None,
-    split: str | None,
-    force: bool,
-) -> None:
-    """Show samples of PAIRS: a build, or one of its shards.
-
-    KEY is the number of a sample or the key of its source photograph. A sheet shows clean,
-    damaged and marks side by side; a folder gets the parts as files. Without -o, the recipes
-    of the KEYs are printed as JSON, or some samples listed.
-
-    \b
-    Examples:
-      degrade show pairs/ -o sheet.png
-      degrade show pairs/ 42
-      degrade show pairs/train-00000.lmdb 42 -o parts/
-    """
-    from degrade import show as showing
-    from degrade.shards import PairReader
-
-    is_sheet = out is not None and out.suffix.lower() in showing.SHEET_SUFFIXES
-    if out is not None and is_sheet:
-        _refuse(out, force)
-    elif out is not None and out.suffix:
-        raise click.BadParameter(f"{out}: neither a sheet nor a folder", param_hint="-o")
-    elif out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise click.ClickException(f"{out}: already exists; name a new folder")
-    with _errors():
-        reader = PairReader(pairs, split)
-        chosen = showing.choose_samples(reader, keys, num_samples)
-        if out is None:
-            if keys:
-                click.echo(showing.format_recipes(reader, chosen))
-            else:
-                click.echo("\n".join(showing.list_samples(reader, chosen)))
-            return
-        if is_sheet:
-            showing.write_sheet(reader, chosen, out, columns)
-        else:
-            showing.write_parts(reader, chosen, out)
-    click.echo(out)
-
-
-@main.command()
-@click.argument("pairs", type=_PATH)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@_textures_option
-def stats(pairs: Path, as_json: bool, textures: Path | None) -> None:
-    """Count and describe PAIRS: a build, or one of its shards.
-
-    Prints counts, sizes, the spread of every parameter of the recipes, and what the marks of
-    each kind cover.
-    """
-    import msgspec
-
-    from degrade.stats import describe_pairs, format_stats
-
-    with _errors():
-        found = describe_pairs(pairs, textures)
-    if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
-    else:
-        click.echo(format_stats(found))
-
-
-@main.command()
-@click.argument("pairs", type=_PATH)
-@click.option("--source", type=_PATH, help="Clean photographs that PAIRS were built from.")
-@click.option(
-    "--rerender",
-    "num_rerender",
-    metavar="N",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Make N samples again from the source and compare every byte.",
-)
-@_textures_option
-@click.option(
-    "--workers",
-    "num_workers",
-    metavar="N",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="Shards read at a time.",
-)
-def verify(
-    pairs: Path, source: Path | None, num_rerender: int, textures: Path | None, num_workers: int
-) -> None:
-    """Check PAIRS, a build or one of its shards, against its digests.
-
-    Every sample is read and decoded. Bad ones are listed on stdout, and the exit status is 1.
-
-    \b
-    Examples:
-      degrade verify pairs/
-      degrade verify pairs/ --source photos/ --rerender 100
-    """
-    from degrade.verify import verify_pairs
-
-    if (source is None) != (num_rerender == 0):
-        raise click.UsageError("--source and --rerender go together.")
-    with _errors(), _show_progress() as progress:
-        report = verify_pairs(
-            pairs,
-            source=source,
-            num_rerender=num_rerender,
-            textures=textures,
-            num_workers=num_workers,
-            progress=progress,
-        )
-    for fault in report.faults:
-        click.echo(fault)
-    seen = f"{report.num_pairs:,} pairs in {report.num_shards:,} shards"
-    if report.faults:
-        raise click.ClickException(f"{pairs}: {len(report.faults):,} faults in {seen}")
-    anew = f", {report.num_rerendered:,} rendered anew" if report.num_rerendered else ""
-    click.echo(f"{pairs}: whole: {seen}{anew}")
+for _command in (show, stats, verify):
+    main.add_command(_command)

@@ -118,7 +118,7 @@ def decode_photo(data: bytes, size_px: int) -> NDArray[np.uint8]:
 def measure_colourfulness(photo: NDArray[np.uint8]) -> float:
     """Measure how colourful a photograph is: 0 is grey, 15 slightly and 59 quite colourful.
 
-    It looks at some 128 pixels of the short side, in integers, so that the figure is exact.
+    It looks at some 64 pixels of the short side; the figure is exact for those.
 
     Args:
         photo: (H, W, 3) RGB; left unchanged.
@@ -126,17 +126,17 @@ def measure_colourfulness(photo: NDArray[np.uint8]) -> float:
     Source:
         Hasler and Süsstrunk, Measuring colourfulness in natural images, 2003, M(3).
     """
-    step = max(1, min(photo.shape[:2]) // 128)
-    red, green, blue = np.moveaxis(photo[::step, ::step].astype(np.int64), 2, 0)
-    red_green, twice_yellow_blue = red - green, red + green - 2 * blue
-    rg_mean, rg_variance = _find_moments(red_green)
-    yb_mean, yb_variance = _find_moments(twice_yellow_blue)
+    step = max(1, min(photo.shape[:2]) // 64)
+    # Sums of integers below 2**53 are exact in float64, in whatever order they are taken.
+    red, green, blue = photo[::step, ::step].astype(np.float64).reshape(-1, 3).T
+    rg_mean, rg_variance = _find_moments(red - green)
+    yb_mean, yb_variance = _find_moments(red + green - 2 * blue)
     deviation = math.sqrt(rg_variance + yb_variance / 4)
     return deviation + 0.3 * math.sqrt(rg_mean * rg_mean + yb_mean * yb_mean / 4)
 
 
-def _find_moments(values: NDArray[np.int64]) -> tuple[float, float]:
-    total, squares, count = int(values.sum()), int((values * values).sum()), values.size
+def _find_moments(values: NDArray[np.float64]) -> tuple[float, float]:
+    total, squares, count = int(values.sum()), int(values @ values), values.size
     return total / count, (squares * count - total * total) / (count * count)
 
 

@@ -15,7 +15,9 @@ import hashlib
 import mmap
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -28,6 +30,7 @@ from degrade.sources import Source
 
 _CHUNK = 1 << 20
 _SPLITS = ("train", "val")
+_Number = TypeVar("_Number", bound=np.generic)
 
 Progress = Callable[[int], None]
 """Called now and then with the number of photographs seen so far."""
@@ -63,9 +66,9 @@ class Plan:
         """Map the files of a plan's folder."""
         self.info = info
         self._variants = variants
-        self._ends = _map(folder / "ends.u64", np.dtype("<u8"))
-        self._positions = {split: _map(folder / f"{split}.u32", np.dtype("<u4")) for split in _SPLITS}
-        self._duplicates = _map(folder / "duplicates.u32", np.dtype("<u4")).reshape(-1, 2)
+        self._ends = _map(folder / "ends.u64", np.uint64)
+        self._positions = {split: _map(folder / f"{split}.u32", np.uint32) for split in _SPLITS}
+        self._duplicates = _map(folder / "duplicates.u32", np.uint32).reshape(-1, 2)
         with (folder / "keys.bin").open("rb") as file:
             self._keys = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
@@ -202,7 +205,7 @@ def _find_threshold(keys: Iterable[str], limit: int) -> int | None:
 
 def _find_duplicates(source: Source, folder: Path, num_photos: int, progress: Progress) -> str:
     """Write the pairs (later, first) of equal photographs; return the source's fingerprint."""
-    ends = _map(folder / "ends.u64", np.dtype("<u8"))
+    ends = _map(folder / "ends.u64", np.uint64)
     fingerprint = hashlib.blake2b(digest_size=32)
     with (folder / "keys.bin").open("rb") as keys, (folder / "glimpses.u64").open("wb") as file:
         start = 0
@@ -214,7 +217,7 @@ def _find_duplicates(source: Source, folder: Path, num_photos: int, progress: Pr
             file.write(glimpse)
             if position % 1000 == 0:
                 progress(position)
-    glimpses = _map(folder / "glimpses.u64", np.dtype("<u8"))
+    glimpses = _map(folder / "glimpses.u64", np.uint64)
     rows: list[tuple[int, int]] = []
     with (folder / "keys.bin").open("rb") as keys:
 
@@ -254,12 +257,11 @@ def _find_equal(glimpses: NDArray[np.uint64]) -> Iterator[list[int]]:
         positions, values = positions[order], values[order]
         cuts = np.flatnonzero(values[1:] != values[:-1]) + 1
         edges = [0, *cuts.tolist(), len(values)]
-        yield from (
-            positions[a:b].tolist() for a, b in zip(edges, edges[1:], strict=False) if b - a > 1
-        )
+        yield from (positions[a:b].tolist() for a, b in pairwise(edges) if b - a > 1)
 
 
-def _map(path: Path, dtype: np.dtype[np.generic]) -> NDArray[np.generic]:
+def _map(path: Path, kind: type[_Number]) -> NDArray[_Number]:
+    dtype = np.dtype(kind).newbyteorder("<")
     if path.stat().st_size == 0:  # an empty file cannot be mapped
         return np.empty(0, dtype)
     return np.memmap(path, dtype, "r")

@@ -144,12 +144,16 @@ class FrameRanges(_Section, frozen=True, kw_only=True):
 
 
 class KindRanges(_Section, frozen=True, kw_only=True):
-    """One kind of mark: how often it occurs, how many textures, how opaque."""
+    """One kind of mark: how often it occurs, how many textures, how opaque, how large.
+
+    `light_prob`, where given, replaces that of all marks.
+    """
 
     prob: Frac = 0.0
     num_range: NumRange = (1, 1)
     opacity_frac_range: FracRange = (0.4, 1.0)
     size_frac_range: FracRange = (0.1, 0.5)
+    light_prob: Frac | None = None
 
 
 class MarksRanges(_Section, frozen=True, kw_only=True):

@@ -81,9 +81,7 @@ def _draw_kind(
     inks: Mapping[str, Rgb],
 ) -> list[Mark]:
     found = []
-    light_prob = {"fingerprint": 0.5, "hair": 0.5, "fibre": 0.5, "dirt": 0.3}.get(
-        kind, marks.light_prob
-    )
+    light_prob = marks.light_prob if ranges.light_prob is None else ranges.light_prob
     for _ in range(draws.whole(ranges.num_range)):
         info = draws.texture(infos)
         opacity = draws.uniform(ranges.opacity_frac_range)

@@ -10,9 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-import threading
 from bisect import bisect_right
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from degrade.errors import StoreError, UnreadablePhoto
+from degrade.lmdb_files import environments, find_needed_size, shorten
 from degrade.manifest import (
     DATA_NAME,
     MANIFEST_NAME,
@@ -39,7 +38,6 @@ PARTS = ("clean.jpg", "damaged.jpg", "marks.png", "recipe.json")
 MAX_SAMPLES = 10**8
 _BATCH = 256
 _MAP_SIZE = 64 << 20
-_MAX_OPEN = 64
 
 
 class Pair(NamedTuple):
@@ -102,7 +100,7 @@ class ShardWriter:
         try:
             self._env = lmdb.open(os.fspath(folder), map_size=map_size, lock=False, sync=False)
         except lmdb.Error as error:
-            raise StoreError(f"{folder}: cannot be created: {_shorten(error)}") from error
+            raise StoreError(f"{folder}: cannot be created: {shorten(error)}") from error
 
     def put(self, key: str, value: bytes) -> None:
         """Add a record.
@@ -166,115 +164,10 @@ class ShardWriter:
 
 
 def _cannot_write(folder: Path, error: Exception) -> StoreError:
-    reason = _shorten(error)
+    reason = shorten(error)
     if reason == "Input/output error":  # LMDB's word for a write that was cut short
         reason = "no space left, or a failing disk"
     return StoreError(f"{folder}: cannot be written: {reason}")
-
-
-def _shorten(error: Exception) -> str:
-    return str(error).rsplit(": ", 1)[-1]
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def find_needed_size(data_path: Path) -> int:
-    """Read from LMDB's two meta pages how long the file must at least be.
-
-    Reading a file that was cut off ends the process with SIGBUS, so look before opening it.
-
-    Raises:
-        StoreError: If the file is missing or no LMDB file.
-    """
-    try:
-        with data_path.open("rb") as file:
-            head = file.read(152)
-            page_size = int.from_bytes(head[40:44], "little")
-            if page_size & (page_size - 1) or not 256 <= page_size <= 1 << 16:
-                raise StoreError(f"{data_path}: not an LMDB file")
-            file.seek(page_size)
-            pages = [head, file.read(152)]
-    except OSError as error:
-        raise StoreError(f"{data_path}: cannot be read: {error.strerror}") from error
-    metas = [
-        struct.unpack_from("<QQ", page, 136)  # the last page's number, the transaction's
-        for page in pages
-        if len(page) == 152 and page[16:20] == b"\xde\xc0\xef\xbe"
-    ]
-    if len(metas) != 2:
-        raise StoreError(f"{data_path}: not an LMDB file, or cut off")
-    last_page, _ = max(metas, key=lambda meta: meta[1])
-    return (int(last_page) + 1) * page_size
-
-
-def check_whole(data_path: Path) -> None:
-    """Check that an LMDB file is as long as it says.
-
-    Raises:
-        StoreError: If it is cut off, missing or no LMDB file.
-    """
-    needed = find_needed_size(data_path)
-    size = data_path.stat().st_size
-    if size < needed:
-        raise StoreError(f"{data_path}: cut off: {size:,} bytes of {needed:,}; copy it again")
-
-
-class _Environments:
-    """The LMDB environments this process holds open, least recently used first.
-
-    LMDB allows one environment per file and process, and none may be used across a fork: so all
-    readers share this cache, and a process that finds its parent's environments in it drops them.
-    """
-
-    def __init__(self) -> None:
-        self._pid = 0
-        self._lock = threading.Lock()
-        self._open: OrderedDict[tuple[str, int], lmdb.Environment] = OrderedDict()
-
-    def fetch(self, data_path: str, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Read values of one file, opening it if need be."""
-        if self._pid != os.getpid():
-            self._lock = threading.Lock()  # the parent's may have been held at the fork
-            for env in self._open.values():
-                env.close()
-            self._open.clear()
-            self._pid = os.getpid()
-        with self._lock:
-            try:
-                env = self._find(data_path)
-                with env.begin() as transaction:
-                    return [transaction.get(key) for key in keys]
-            except lmdb.Error as error:
-                raise StoreError(f"{data_path}: cannot be read: {_shorten(error)}") from error
-            except FileNotFoundError:
-                raise StoreError(f"{data_path}: no such file") from None
-
-    def _find(self, data_path: str) -> lmdb.Environment:
-        # A shard may have been built anew under the same name: its inode tells.
-        handle = data_path, os.stat(data_path).st_ino
-        env = self._open.get(handle)
-        if env is None:
-            stale = [other for other in self._open if other[0] == data_path]
-            while len(self._open) - len(stale) >= _MAX_OPEN:
-                self._open.popitem(last=False)[1].close()
-            for other in stale:
-                self._open.pop(other).close()
-            check_whole(Path(data_path))
-            env = self._open[handle] = lmdb.open(
-                data_path, subdir=False, readonly=True, lock=False, readahead=False, max_spare_txns=4
-            )
-        self._open.move_to_end(handle)
-        return env
-
-
-_environments = _Environments()
 
 
 class _Keys(Sequence[str]):
@@ -302,9 +195,9 @@ class _Keys(Sequence[str]):
         if isinstance(key, str) and len(key) == 8 and key.isdigit():
             for shard, begin in zip(self._shards, self._starts, strict=False):
                 within = int(key) - shard.first_number
-                if 0 <= within < shard.num_pairs and start <= begin + within:
-                    if stop is None or begin + within < stop:
-                        return begin + within
+                position = begin + within
+                if 0 <= within < shard.num_pairs and start <= position < (stop or len(self)):
+                    return position
         raise ValueError(f"{key!r} is not among the samples")
 
     def __contains__(self, key: object) -> bool:
@@ -433,9 +326,7 @@ class PairReader(Sequence[Pair]):
     def _fetch(self, index: int) -> tuple[str, list[bytes]]:
         shard, within = _locate(self._starts, index)
         key = name_sample(self.shards[shard].first_number + within)
-        found = _environments.fetch(
-            self._files[shard], [f"{key}/{part}".encode() for part in PARTS]
-        )
+        found = environments.fetch(self._files[shard], [f"{key}/{part}".encode() for part in PARTS])
         values = [value for value in found if value is not None]
         if len(values) < len(PARTS):
             missing = PARTS[found.index(None)]

@@ -16,11 +16,14 @@ from typing import Protocol
 import lmdb
 
 from degrade.errors import SourceError
+from degrade.lmdb_files import check_whole, shorten
 from degrade.manifest import DATA_NAME, MANIFEST_NAME, SHARD_INFO_NAME
-from degrade.shards import check_whole
 
 PHOTO_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .webp .bmp .dib .tif .tiff .jp2 .ppm .pgm .pnm".split()
+    (
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff"),
+        *(".bmp", ".dib", ".jp2", ".ppm", ".pgm", ".pnm"),
+    )
 )
 _GLIMPSE = 256
 _MAX_LMDB_KEY = 511
@@ -258,8 +261,7 @@ class LsunSource:
                     readahead=False,
                 )
             except lmdb.Error as error:
-                reason = str(error).rsplit(": ", 1)[-1]
-                raise SourceError(f"{self.data_path}: cannot be read: {reason}") from error
+                raise SourceError(f"{self.data_path}: cannot be read: {shorten(error)}") from error
             # Buffers let glimpse see a value's length without reading its pages.
             self._open = os.getpid(), env, env.begin(buffers=True)
         return self._open[1], self._open[2]

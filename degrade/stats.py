@@ -149,7 +149,7 @@ def _walk(value: object, place: str) -> Iterator[tuple[str, float | str | bool]]
     elif isinstance(value, str | bool | int | float):
         yield place, value
     elif isinstance(value, tuple | list):
-        if value and isinstance(value[0], msgspec.Struct) or place == "marks":
+        if (value and isinstance(value[0], msgspec.Struct)) or place == "marks":
             yield f"{place}.count", len(value)
             for item in value:
                 yield from _walk(item, f"{place}[]")
@@ -220,7 +220,9 @@ def format_stats(stats: Stats) -> str:
     lines += ["", head, *(_format_row(name, spread) for name, spread in stats.numbers.items())]
     lines += [""]
     for place, counts in stats.words.items():
-        shown = ", ".join(f"{word or '-'} {num:,}" for word, num in list(counts.items())[:_MAX_WORDS])
+        shown = ", ".join(
+            f"{word or '-'} {num:,}" for word, num in list(counts.items())[:_MAX_WORDS]
+        )
         more = f", and {len(counts) - _MAX_WORDS} more" if len(counts) > _MAX_WORDS else ""
         lines.append(f"{place}: {shown}{more}")
     return "\n".join(lines)

@@ -19,10 +19,11 @@ import lmdb
 import msgspec
 
 from degrade.errors import DegradeError, SourceError, StoreError, TextureError, UnreadablePhoto
+from degrade.lmdb_files import check_whole
 from degrade.manifest import DATA_NAME, ShardInfo, read_shard_report
 from degrade.profile import Profile
 from degrade.samples import Rejected, SampleMaker
-from degrade.shards import PARTS, PairReader, StreamDigest, check_whole, decode_pair, name_sample
+from degrade.shards import PARTS, PairReader, StreamDigest, decode_pair, name_sample
 from degrade.sources import open_source
 from degrade.textures import Textures
 

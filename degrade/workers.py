@@ -15,7 +15,7 @@ from multiprocessing.synchronize import Event
 
 import cv2
 
-from degrade.build import Job, ShardRenderer
+from degrade.engine import Job, ShardRenderer
 from degrade.errors import StoreError
 from degrade.plan import ShardPlan
 
