@@ -32,7 +32,6 @@ from degrade.manifest import (
     FORMAT_VERSION,
     MANIFEST_NAME,
     Manifest,
-    Rejection,
     Settings,
     ShardInfo,
     SourceInfo,
@@ -48,6 +47,7 @@ from degrade.textures import Textures
 from degrade.workers import render_in_workers
 
 WORK_NAME = ".building"
+SETTINGS_NAME = "settings.json"
 REJECTED_NAME = "rejected.jsonl"
 
 Progress = Callable[[str, int, int], None]
@@ -131,8 +131,9 @@ def _run(
     out = options.out
     _check_settings(out, work, settings)
     info = _find_plan(options, source, work, progress)
-    if not (work / "settings.json").exists():
-        write_record(work / "settings.json", settings)
+    if not (work / SETTINGS_NAME).exists():
+        _clear(out)  # what --force replaces goes only now that the source has proved good
+        write_record(work / SETTINGS_NAME, settings)
     plan = Plan(work, info, options.variants)
     for stale in out.glob(".*.tmp"):
         shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
@@ -200,27 +201,28 @@ def _open_work(out: Path, force: bool) -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise StoreError(f"{out}: another build is writing here; wait for it") from None
-        if force:
-            _clear(out, work)
-        yield work
+        try:
+            if force and not (out / MANIFEST_NAME).exists():
+                _clear(out)
+                (work / SETTINGS_NAME).unlink(missing_ok=True)
+            yield work
+        finally:
+            if not (work / SETTINGS_NAME).exists():
+                # Finished, or nothing worth keeping was begun: leave no trace.
+                shutil.rmtree(work, ignore_errors=True)
+                if made_out and not any(out.iterdir()):
+                    out.rmdir()
     finally:
-        if not (work / "settings.json").exists() and not (out / MANIFEST_NAME).exists():
-            # Nothing worth keeping was begun: leave no trace.
-            shutil.rmtree(work, ignore_errors=True)
-            if made_out and not any(out.iterdir()):
-                out.rmdir()
         os.close(lock)
 
 
-def _clear(out: Path, work: Path) -> None:
+def _clear(out: Path) -> None:
+    """Remove an earlier build's results."""
     try:
-        (out / MANIFEST_NAME).unlink(missing_ok=True)
+        (out / MANIFEST_NAME).unlink(missing_ok=True)  # first: without it the rest is worthless
         (out / REJECTED_NAME).unlink(missing_ok=True)
         for shard in out.glob("*.lmdb"):
             shutil.rmtree(shard)
-        for path in work.iterdir():
-            if path.name != "lock":
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
     except OSError as error:
         raise StoreError(f"{error.filename}: cannot be removed: {error.strerror}") from error
 
@@ -228,7 +230,7 @@ def _clear(out: Path, work: Path) -> None:
 def _check_settings(out: Path, work: Path, settings: Settings) -> None:
     """Refuse to go on with a build that was begun with other settings."""
     try:
-        content = (work / "settings.json").read_bytes()
+        content = (work / SETTINGS_NAME).read_bytes()
     except FileNotFoundError:
         return
     try:
@@ -268,7 +270,7 @@ def _find_plan(options: BuildOptions, source: Source, work: Path, progress: Prog
             progress=lambda num_seen: progress("looking", num_seen, 0),
         )
 
-    earlier = read_plan_info(work) if (work / "settings.json").exists() else None
+    earlier = read_plan_info(work) if (work / SETTINGS_NAME).exists() else None
     if earlier is None:
         return look(work)
     if earlier.stamp is None or source.stamp() != earlier.stamp:
@@ -290,13 +292,11 @@ def _finish(
     """Gather the shards' reports into the manifest."""
     infos: list[ShardInfo] = []
     counts: Counter[str] = Counter()
-    lines: list[bytes] = []
     digest = hashlib.blake2b(digest_size=32)
     for shard in shards:
         report = read_shard_report(out / shard.name)
         infos.append(report.info)
         counts.update(rejection.reason for rejection in report.rejections)
-        lines.extend(msgspec.json.encode(rejection) + b"\n" for rejection in report.rejections)
         digest.update(f"{report.info.name} {report.info.digest}\n".encode())
     num_pairs = {
         split: sum(info.num_pairs for info in infos if info.split == split)
@@ -304,10 +304,9 @@ def _finish(
     }
     if not any(num_pairs.values()):
         why = ", ".join(f"{count:,} {reason}" for reason, count in sorted(counts.items()))
-        example = msgspec.json.decode(lines[0], type=Rejection)
-        for shard in shards:
-            shutil.rmtree(out / shard.name)
-        (out / WORK_NAME / "settings.json").unlink()
+        example = read_shard_report(out / shards[0].name).rejections[0]
+        _clear(out)
+        (out / WORK_NAME / SETTINGS_NAME).unlink()
         raise SourceError(
             f"{source.path}: none of {plan.num_photos:,} photographs can be used: {why}"
             f" (such as {example.key}: {example.detail})"
@@ -327,7 +326,14 @@ def _finish(
         digest=digest.hexdigest(),
         shards=infos,
     )
-    write_aside(out / REJECTED_NAME, b"".join(lines))
+    write_aside(
+        out / REJECTED_NAME,
+        (
+            msgspec.json.encode(rejection) + b"\n"
+            for shard in shards
+            for rejection in read_shard_report(out / shard.name).rejections
+        ),
+    )
     write_record(out / MANIFEST_NAME, manifest)
     sync_folder(out)
     shutil.rmtree(out / WORK_NAME, ignore_errors=True)

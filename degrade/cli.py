@@ -125,8 +125,10 @@ def build(**options: Any) -> None:
       degrade build lsun/person_train/ pairs/ --seed 42 --size 128 --limit 20000
     """
     from degrade.build import WORK_NAME, BuildOptions, build_pairs
+    from degrade.engine import keep_freed_memory
 
     chosen = BuildOptions(**options)
+    keep_freed_memory()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with explain_errors(), show_progress() as progress:
@@ -272,7 +274,7 @@ def photo(
         rendered = single.damage_photo(clean, recipe, pack, size_px=size_px, skip=left_out)
         single.write_photo(out, rendered.damaged, recipe, left_out)
         if saved_path is not None:
-            write_aside(saved_path, encode_recipe(recipe) + b"\n")
+            write_aside(saved_path, [encode_recipe(recipe), b"\n"])
     click.echo(out)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -133,11 +134,15 @@ def write_record(path: Path, record: msgspec.Struct) -> None:
         StoreError: If the file cannot be written.
     """
     encoded = msgspec.json.format(msgspec.json.encode(record, order="deterministic"), indent=2)
-    write_aside(path, encoded + b"\n")
+    write_aside(path, [encoded, b"\n"])
 
 
-def write_aside(path: Path, content: bytes) -> None:
+def write_aside(path: Path, content: Iterable[bytes]) -> None:
     """Write a file under another name in the same folder, then rename it.
+
+    Args:
+        path: Where it goes; overwritten if it is there.
+        content: Written one after the other.
 
     Raises:
         StoreError: If the file cannot be written.
@@ -145,7 +150,7 @@ def write_aside(path: Path, content: bytes) -> None:
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with aside.open("wb") as file:
-            file.write(content)
+            file.writelines(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(aside, path)

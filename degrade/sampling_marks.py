@@ -127,7 +127,7 @@ def draw_marks(
     scale = scan_px / SHEET_FRAME_PX
     reach = draws.log_uniform((1.0, 3.0)) if draws.chance(0.35) else 1.0
     inks = {
-        "light": draws.tint(*_LIGHT),
+        "light": (1.0, 1.0, 1.0) if ranges.lighten else draws.tint(*_LIGHT),
         "dark": draws.tint(*_DARK),
         "paper": draws.tint((0.78, 0.74, 0.66), (1.0, 0.99, 0.96)),
     }

@@ -309,7 +309,8 @@ class PairReader(Sequence[Pair]):
 
     def recipe(self, index: int) -> Recipe:
         """Read a sample's recipe alone."""
-        return decode_recipe(self.raw(index)["recipe.json"])
+        _, (encoded,) = self._fetch(index, ("recipe.json",))
+        return decode_recipe(encoded)
 
     def find(self, source_key: str) -> list[int]:
         """Find the samples made of a source photograph, by its key."""
@@ -323,14 +324,15 @@ class PairReader(Sequence[Pair]):
     def _at(self, index: int) -> int:
         return _locate(self._starts, index)[0]
 
-    def _fetch(self, index: int) -> tuple[str, list[bytes]]:
+    def _fetch(self, index: int, parts: tuple[str, ...] = PARTS) -> tuple[str, list[bytes]]:
         shard, within = _locate(self._starts, index)
         key = name_sample(self.shards[shard].first_number + within)
-        found = environments.fetch(self._files[shard], [f"{key}/{part}".encode() for part in PARTS])
-        values = [value for value in found if value is not None]
-        if len(values) < len(PARTS):
-            missing = PARTS[found.index(None)]
-            raise UnreadablePhoto(f"{self._files[shard]}: {key}/{missing} is missing")
+        names = [f"{key}/{part}".encode() for part in parts]
+        values = []
+        for name, value in zip(names, environments.fetch(self._files[shard], names), strict=True):
+            if value is None:
+                raise UnreadablePhoto(f"{self._files[shard]}: {name.decode()} is missing")
+            values.append(value)
         return key, values
 
 

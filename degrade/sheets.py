@@ -77,7 +77,8 @@ def _draw_pair(cell: NDArray[np.uint8], pair: Pair, cell_px: int) -> None:
         height, width = photo.shape[:2]
         scale = cell_px / max(height, width)
         size = max(1, round(width * scale)), max(1, round(height * scale))
-        fitted = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
+        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        fitted = cv2.resize(photo, size, interpolation=method)
         left = _GAP_PX + index * (cell_px + _GAP_PX)
         cell[_GAP_PX : _GAP_PX + size[1], left : left + size[0]] = fitted
     lines = [f"{pair.key}  {pair.recipe.key} / {pair.recipe.variant}"]

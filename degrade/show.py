@@ -74,7 +74,7 @@ def write_sheet(
     """
     sheet = draw_sheet([reader[index] for index in indices], num_columns=num_columns)
     _, encoded = cv2.imencode(out.suffix.lower(), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
-    write_aside(out, encoded.tobytes())
+    write_aside(out, [encoded.tobytes()])
 
 
 def write_parts(reader: PairReader, indices: Sequence[int], out: Path) -> None:

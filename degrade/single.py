@@ -130,7 +130,7 @@ def write_photo(out: Path, photo: NDArray[np.uint8], recipe: Recipe, skip: froze
     """
     if out.suffix.lower() in JPEG_SUFFIXES:
         quality = 95 if "scan" in skip else stored_quality(recipe.scan)
-        write_aside(out, encode_jpeg(photo, quality))
+        write_aside(out, [encode_jpeg(photo, quality)])
         return
     _, encoded = cv2.imencode(out.suffix.lower(), cv2.cvtColor(photo, cv2.COLOR_RGB2BGR))
-    write_aside(out, encoded.tobytes())
+    write_aside(out, [encoded.tobytes()])

@@ -95,15 +95,20 @@ def open_source(path: Path, list_file: Path | None = None) -> Source:
 
 def _read_list(list_file: Path) -> list[str]:
     try:
-        lines = list_file.read_text("utf-8").splitlines()
+        # Not splitlines: names may hold the rarer characters it splits at.
+        lines = list_file.read_text("utf-8").split("\n")
     except OSError as error:
         raise SourceError(f"{list_file}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise SourceError(f"{list_file}: not UTF-8 text") from error
-    names = [line for line in lines if line.strip()]
+    names = [line.rstrip("\r") for line in lines if line.strip()]
     if not names:
         raise SourceError(f"{list_file}: names no photographs")
     return names
+
+
+def _find_suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()
 
 
 def _summarise(size: int, middle: bytes) -> bytes:
@@ -122,7 +127,7 @@ class FolderSource:
         """A folder has no cheap stamp: look at it again."""
 
     def list_keys(self) -> list[str]:
-        """List the photographs: symbolic links are followed, loops once."""
+        """List the photographs: links are followed but not in circles, hidden files left out."""
         keys = sorted(self._walk() if self.names is None else self._resolve(self.names))
         if not keys:
             known = " ".join(sorted(PHOTO_SUFFIXES))
@@ -164,6 +169,8 @@ class FolderSource:
             lineage = above.pop(folder, frozenset()) | {(status.st_dev, status.st_ino)}
             kept = []
             for name in folders:
+                if name.startswith("."):
+                    continue
                 inside = os.path.join(folder, name)
                 status = os.stat(inside)
                 # A link to a folder that we are in would never end.
@@ -172,7 +179,8 @@ class FolderSource:
                     above[inside] = lineage
             folders[:] = kept
             for name in files:
-                if os.path.splitext(name)[1].lower() not in PHOTO_SUFFIXES:
+                # Hidden files are other programs' (thumbnails, macOS's "._" companions).
+                if name.startswith(".") or _find_suffix(name) not in PHOTO_SUFFIXES:
                     continue
                 path = os.path.join(folder, name)
                 # Broken links are listed, and rejected later; pipes and devices aren't.

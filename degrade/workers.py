@@ -15,7 +15,7 @@ from multiprocessing.synchronize import Event
 
 import cv2
 
-from degrade.engine import Job, ShardRenderer
+from degrade.engine import Job, ShardRenderer, keep_freed_memory
 from degrade.errors import StoreError
 from degrade.plan import ShardPlan
 
@@ -89,6 +89,7 @@ def _start(job: Job, counter: Synchronized[int], stop: Event) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     threading.Thread(target=_die_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
+    keep_freed_memory()
     _worker = _Worker(job.open(), counter, stop)
 
 

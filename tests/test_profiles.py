@@ -80,4 +80,4 @@ def test_original_profile_stays_within_the_first_recipes_ranges():
         assert recipe.grain.law == "multiplicative"
         for mark in recipe.marks:
             assert mark.blend == "lighten"
-            assert 170 / 255 * 0.78 <= mark.opacity_frac * min(mark.ink) <= 1
+            assert 170 <= 255 * mark.opacity_frac * min(mark.ink) + 1 <= 256
