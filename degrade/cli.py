@@ -33,14 +33,14 @@ _INTERRUPTED = 130
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(degrade.__version__, package_name="degrade")
 def main() -> None:
-    r"""Damage clean photographs the way time does, to train on.
+    """Damage clean photographs the way time does, to train on.
 
     \b
     Examples:
       degrade build photos/ pairs/ --seed 42
       degrade show pairs/ -o sheet.png
       degrade photo holiday.jpg -o old.jpg --seed 7
-    """
+    """  # noqa: D301 - click wants the backspace itself
 
 
 @main.command()
@@ -112,7 +112,7 @@ def main() -> None:
 )
 @click.option("--force", is_flag=True, help="Build anew over a finished or begun build.")
 def build(**options: Any) -> None:
-    r"""Build pairs of clean and damaged photographs from SOURCE into the folder OUT.
+    """Build pairs of clean and damaged photographs from SOURCE into the folder OUT.
 
     SOURCE is a folder of photographs, or an LMDB such as LSUN's. A build that was interrupted is
     finished by the same command. Photographs that can't be used are listed in
@@ -123,7 +123,7 @@ def build(**options: Any) -> None:
     Examples:
       degrade build photos/ pairs/ --seed 42 --workers 4
       degrade build lsun/person_train/ pairs/ --seed 42 --size 128 --limit 20000
-    """
+    """  # noqa: D301 - click wants the backspace itself
     from degrade.build import WORK_NAME, BuildOptions, build_pairs
     from degrade.engine import keep_freed_memory
 
@@ -230,7 +230,7 @@ def photo(
     skip: tuple[str, ...],
     force: bool,
 ) -> None:
-    r"""Damage one photograph, PHOTO.
+    """Damage one photograph, PHOTO.
 
     The same photograph, name, seed, profile and size give the same result.
 
@@ -239,7 +239,7 @@ def photo(
       degrade photo holiday.jpg -o old.jpg --seed 7 --profile cabinet-card
       degrade photo holiday.jpg -o old.png --seed 7 --skip marks --save-recipe old.json
       degrade photo holiday.jpg -o again.png --recipe old.json
-    """
+    """  # noqa: D301 - click wants the backspace itself
     from degrade import single
     from degrade.manifest import write_aside
     from degrade.profile import load_profile

@@ -45,7 +45,7 @@ def show(
     split: str | None,
     force: bool,
 ) -> None:
-    r"""Show samples of PAIRS: a build, or one of its shards.
+    """Show samples of PAIRS: a build, or one of its shards.
 
     KEY is the number of a sample or the key of its source photograph. A sheet shows clean,
     damaged and marks side by side; a folder gets the parts as files. Without -o, the recipes
@@ -56,7 +56,7 @@ def show(
       degrade show pairs/ -o sheet.png
       degrade show pairs/ 42
       degrade show pairs/train-00000.lmdb 42 -o parts/
-    """
+    """  # noqa: D301 - click wants the backspace itself
     from degrade import show as showing
     from degrade.shards import PairReader
 
@@ -130,7 +130,7 @@ def stats(pairs: Path, as_json: bool, textures: Path | None) -> None:
 def verify(
     pairs: Path, source: Path | None, num_rerender: int, textures: Path | None, num_workers: int
 ) -> None:
-    r"""Check PAIRS, a build or one of its shards, against its digests.
+    """Check PAIRS, a build or one of its shards, against its digests.
 
     Every sample is read and decoded. Bad ones are listed on stdout, and the exit status is 1.
 
@@ -138,7 +138,7 @@ def verify(
     Examples:
       degrade verify pairs/
       degrade verify pairs/ --source photos/ --rerender 100
-    """
+    """  # noqa: D301 - click wants the backspace itself
     from degrade.verify import verify_pairs
 
     if (source is None) != (num_rerender == 0):

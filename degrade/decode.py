@@ -128,7 +128,8 @@ def measure_colourfulness(photo: NDArray[np.uint8]) -> float:
     """
     step = max(1, min(photo.shape[:2]) // 64)
     # Sums of integers below 2**53 are exact in float64, in whatever order they are taken.
-    red, green, blue = photo[::step, ::step].astype(np.float64).reshape(-1, 3).T
+    few = photo[::step, ::step].reshape(-1, 3)
+    red, green, blue = (few[:, channel].astype(np.float64) for channel in range(3))
     rg_mean, rg_variance = _find_moments(red - green)
     yb_mean, yb_variance = _find_moments(red + green - 2 * blue)
     deviation = math.sqrt(rg_variance + yb_variance / 4)
@@ -136,7 +137,7 @@ def measure_colourfulness(photo: NDArray[np.uint8]) -> float:
 
 
 def _find_moments(values: NDArray[np.float64]) -> tuple[float, float]:
-    total, squares, count = int(values.sum()), int(values @ values), values.size
+    total, squares, count = int(values.sum()), int((values * values).sum()), values.size
     return total / count, (squares * count - total * total) / (count * count)
 
 

@@ -1,15 +1,17 @@
 """What the emulsion and the print do: response, curve, grain, screen, tone, ageing.
 
 Inside the renderer a photograph is (H, W) while it is a silver image and (3, H, W) once it
-has colour: planes, because arithmetic on them is several times faster than on pixels.
+has colour: planes, because arithmetic on them is several times faster than on pixels. Functions that say so work in place: a fresh array of
+this size costs more in page faults than the arithmetic on it.
 """
 
 import math
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from degrade.placing import sheet_window
+from degrade.placing import blend_over, sheet_window
 from degrade.recipe import Ageing, Curve, Emulsion, Grain, Halftone, Rgb, Tone
 from degrade.textures import GRAIN_DEVIATION, Textures
 
@@ -43,9 +45,10 @@ def respond(photo: NDArray[np.uint8], emulsion: Emulsion | None) -> NDArray[np.u
         16 bit; (H, W) where the three rows of the matrix are equal, else (3, H, W).
     """
     if emulsion is None:
-        planes = np.ascontiguousarray(photo.transpose(2, 0, 1))
-        return planes.astype(np.uint16) * np.uint16(257)
-    channels = [photo[..., i].astype(np.float32) * np.float32(257) for i in range(3)]
+        planes = np.stack(cv2.split(photo)).astype(np.uint16)
+        planes *= np.uint16(257)
+        return planes
+    channels = [plane.astype(np.float32) for plane in cv2.split(photo)]
     rows = emulsion.matrix
     if rows[0] == rows[1] == rows[2]:
         return _to_deep(_mix(channels, rows[0]))
@@ -53,12 +56,16 @@ def respond(photo: NDArray[np.uint8], emulsion: Emulsion | None) -> NDArray[np.u
 
 
 def _mix(channels: list[Field], weights: Rgb) -> Field:
-    red, green, blue = (np.float32(w) for w in weights)
-    return channels[0] * red + channels[1] * green + channels[2] * blue
+    red, green, blue = (np.float32(w * 257) for w in weights)
+    mixed = channels[0] * red
+    mixed += channels[1] * green
+    mixed += channels[2] * blue
+    return mixed
 
 
 def _to_deep(field: Field) -> NDArray[np.uint16]:
-    return np.clip(np.rint(field), 0, 65535).astype(np.uint16)
+    np.rint(field, out=field)
+    return np.clip(field, 0, 65535, out=field).astype(np.uint16)
 
 
 def curve_knots(curve: Curve, channel: int) -> list[float]:
@@ -91,15 +98,20 @@ def apply_curve(photo: NDArray[np.uint16], curve: Curve | None) -> Field:
         float32 [0, 1], same shape.
     """
     if curve is None:
-        return photo.astype(np.float32) * np.float32(1 / 65535)
+        straight = photo.astype(np.float32)
+        straight *= np.float32(1 / 65535)
+        return straight
     levels = np.arange(_LUT_SIZE) / (_LUT_SIZE - 1)
     inputs = np.arange(NUM_KNOTS) / (NUM_KNOTS - 1)
     index = photo >> 4
     if photo.ndim == 2:
         lut = np.interp(levels, inputs, curve_knots(curve, 0)).astype(np.float32)
-        return np.take(lut, index)
-    luts = [np.interp(levels, inputs, curve_knots(curve, c)).astype(np.float32) for c in range(3)]
-    return np.stack([np.take(luts[c], index[c]) for c in range(3)])
+        return np.take(lut, index, mode="clip")
+    developed = np.empty(photo.shape, np.float32)
+    for c in range(3):
+        lut = np.interp(levels, inputs, curve_knots(curve, c)).astype(np.float32)
+        np.take(lut, index[c], mode="clip", out=developed[c])
+    return developed
 
 
 def grain_sigma_lut(strength_frac: float) -> Field:
@@ -146,11 +158,16 @@ def add_grain(photo: Field, grain: Grain, field: Field) -> Field:
         Grainy copy, clipped to [0, 1].
     """
     if grain.law == "multiplicative":
-        grainy = photo * (np.float32(1) + np.float32(grain.strength_frac) * field)
+        grainy = field * np.float32(grain.strength_frac)
+        grainy += np.float32(1)
+        grainy = grainy * photo
     else:
-        index = np.rint(photo * np.float32(255)).astype(np.uint8)
-        grainy = photo + np.take(grain_sigma_lut(grain.strength_frac), index) * field
-    return np.clip(grainy, 0, 1)
+        place = photo * np.float32(255)
+        index = np.rint(place, out=place).astype(np.uint8)
+        sigma = cv2.LUT(index.reshape(-1, index.shape[-1]), grain_sigma_lut(grain.strength_frac))
+        grainy = np.asarray(sigma, np.float32).reshape(photo.shape) * field
+        grainy += photo
+    return np.clip(grainy, 0, 1, out=grainy)
 
 
 def screen_field(
@@ -166,8 +183,10 @@ def screen_field(
 
 def apply_screen(photo: Field, halftone: Halftone, screen: Field) -> Field:
     """Print through a screen: the tone against the threshold, with a soft edge."""
-    edge = (photo - screen) * np.float32(halftone.hardness) + np.float32(0.5)
-    return np.clip(edge, 0, 1)
+    edge = photo - screen
+    edge *= np.float32(halftone.hardness)
+    edge += np.float32(0.5)
+    return np.clip(edge, 0, 1, out=edge)
 
 
 def apply_tone(photo: Field, tone: Tone | None) -> Field:
@@ -186,9 +205,12 @@ def apply_tone(photo: Field, tone: Tone | None) -> Field:
         return np.stack([photo, photo, photo])
     levels = np.arange(1024) / 1023
     points = np.array([tone.shadow, tone.middle, tone.highlight])
-    luts = [np.interp(levels, [0, 0.5, 1], points[:, c]).astype(np.float32) for c in range(3)]
-    index = np.rint(photo * np.float32(1023)).astype(np.uint16)
-    return np.stack([np.take(lut, index) for lut in luts])
+    index = (photo * np.float32(1023) + np.float32(0.5)).astype(np.uint16)
+    toned = np.empty((3, *photo.shape), np.float32)
+    for c in range(3):
+        lut = np.interp(levels, [0, 0.5, 1], points[:, c]).astype(np.float32)
+        np.take(lut, index, mode="clip", out=toned[c])
+    return toned
 
 
 def ageing_field(
@@ -217,24 +239,23 @@ def ageing_field(
 
 
 def age(photo: Field, ageing: Ageing, field: Field) -> Field:
-    """Fade and stain a print.
+    """Fade and stain a print, in place.
 
     Args:
-        photo: (3, H, W) in [0, 1].
+        photo: (3, H, W) in [0, 1]; changed and returned.
         ageing: Strengths and colours.
         field: From `ageing_field`.
 
     Returns:
         (3, H, W) in [0, 1].
     """
-    aged = photo
     one = np.float32(1)
     if ageing.fade_frac > 0:
-        amount = np.clip(field * np.float32(ageing.fade_frac), 0, 1)
-        colour = np.array(ageing.fade_colour, np.float32).reshape(3, 1, 1)
-        aged = aged + amount * (colour - aged)
+        amount = field * np.float32(ageing.fade_frac)
+        blend_over(photo, np.clip(amount, 0, 1, out=amount), ageing.fade_colour)
     if ageing.stain_frac > 0:
-        amount = np.clip(field * np.float32(ageing.stain_frac), 0, 1)
-        lost = one - np.array(ageing.stain_colour, np.float32).reshape(3, 1, 1)
-        aged = aged * (one - amount * lost)
-    return aged
+        amount = field * np.float32(ageing.stain_frac)
+        np.clip(amount, 0, 1, out=amount)
+        for plane, colour in zip(photo, ageing.stain_colour, strict=True):
+            plane *= one - amount * np.float32(1 - colour)
+    return photo

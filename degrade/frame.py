@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from degrade.placing import sheet_window
+from degrade.placing import blend_over, sheet_window
 from degrade.recipe import Frame
 from degrade.textures import Textures
 
@@ -82,19 +82,17 @@ def frame_fields(
 
 
 def apply_frame(photo: Field, frame: Frame, fields: FrameFields) -> Field:
-    """Lay the frame around a picture.
+    """Lay the frame around a picture, in place.
 
     Args:
-        photo: (3, H, W) in [0, 1].
+        photo: (3, H, W) in [0, 1]; changed and returned.
         frame: Its colours.
         fields: From `frame_fields`.
 
     Returns:
         (3, H, W) in [0, 1].
     """
-    paper = np.array(frame.paper, np.float32).reshape(3, 1, 1)
-    framed = paper + fields.picture * (photo - paper)
-    if frame.deckle_px <= 0:
-        return framed
-    backdrop = np.array(frame.backdrop, np.float32).reshape(3, 1, 1)
-    return backdrop + fields.print_area * (framed - backdrop)
+    blend_over(photo, np.float32(1) - fields.picture, frame.paper)
+    if frame.deckle_px > 0:
+        blend_over(photo, np.float32(1) - fields.print_area, frame.backdrop)
+    return photo

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from degrade.placing import sheet_window, sprite_patch, turn
+from degrade.placing import blend_over, sheet_window, sprite_patch, turn
 from degrade.recipe import Mark, Rgb
 from degrade.textures import Textures
 
@@ -33,7 +33,7 @@ def _add_mark(opacity: Field, mark: Mark, textures: Textures, ratio: float) -> N
         odd = mark.quarter_turns % 2 == 1
         mask = sheet_window(
             textures, mark.texture, mark.x_px, mark.y_px, mark.scale * ratio,
-            width if odd else height, height if odd else width,
+            width if odd else height, height if odd else width, varied=True,
         )  # fmt: skip
         patch = turn(mask, mark.quarter_turns, mark.flip)
         part = opacity
@@ -49,8 +49,10 @@ def _add_mark(opacity: Field, mark: Mark, textures: Textures, ratio: float) -> N
             return
         patch, rows, columns = placed
         part = opacity[rows, columns]
-    added = patch.astype(np.float32) * strength
-    part += added * (np.float32(1) - part)
+    added = patch.astype(np.float32)
+    added *= strength
+    added *= np.float32(1) - part
+    part += added
 
 
 def mark_layers(
@@ -77,24 +79,22 @@ def mark_layers(
 
 
 def apply_marks(photo: Field, layers: Sequence[MarkLayer]) -> Field:
-    """Lay the marks upon a photograph.
+    """Lay the marks upon a photograph, in place.
 
     Args:
-        photo: (3, H, W) in [0, 1].
+        photo: (3, H, W) in [0, 1]; changed and returned.
         layers: From `mark_layers`.
 
     Returns:
         (3, H, W) in [0, 1].
     """
-    marked = photo
     for layer in layers:
-        opacity = layer.opacity
-        ink = np.array(layer.ink, np.float32).reshape(3, 1, 1)
-        if layer.blend == "lighten":
-            marked = np.maximum(marked, opacity * ink)
-        else:
-            marked = marked + opacity * (ink - marked)
-    return marked
+        if layer.blend == "over":
+            blend_over(photo, layer.opacity, layer.ink)
+            continue
+        for plane, value in zip(photo, layer.ink, strict=True):
+            np.maximum(plane, layer.opacity * np.float32(value), out=plane)
+    return photo
 
 
 def united_opacity(layers: Sequence[MarkLayer], height: int, width: int) -> Field:

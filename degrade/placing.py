@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from degrade.recipe import Rgb
 from degrade.textures import Textures
 
 Mask = NDArray[np.uint8]
@@ -24,8 +25,39 @@ def _wrapped_crop(tile: Mask, x: int, y: int, width: int, height: int) -> Mask:
     return tile[rows][:, columns]
 
 
+def _varied_crop(tile: Mask, x: int, y: int, width: int, height: int) -> Mask:
+    """A window of a tile that repeats turned, mirrored and shifted, so that no grid is seen.
+
+    A mark that crosses the border of two repeats is cut there, which is far less visible than a
+    pattern that comes again and again.
+    """
+    tile_height, tile_width = tile.shape
+    crop = np.empty((height, width), np.uint8)
+    for row in range(y // tile_height, (y + height - 1) // tile_height + 1):
+        for column in range(x // tile_width, (x + width - 1) // tile_width + 1):
+            code = (row * 7919 + column * 104729) * 2654435761 >> 7
+            cell = tile
+            if row or column:
+                cell = turn(tile, code % 4 if tile_height == tile_width else 0, code & 4 > 0)
+                shift = (code >> 3) % tile_height, (code >> 13) % tile_width
+                cell = np.roll(cell, shift, axis=(0, 1))
+            top, left = row * tile_height - y, column * tile_width - x
+            y0, y1 = max(top, 0), min(top + tile_height, height)
+            x0, x1 = max(left, 0), min(left + tile_width, width)
+            crop[y0:y1, x0:x1] = cell[y0 - top : y1 - top, x0 - left : x1 - left]
+    return crop
+
+
 def sheet_window(
-    textures: Textures, name: str, x_px: int, y_px: int, scale: float, height: int, width: int
+    textures: Textures,
+    name: str,
+    x_px: int,
+    y_px: int,
+    scale: float,
+    height: int,
+    width: int,
+    *,
+    varied: bool = False,
 ) -> Mask:
     """The part of a repeating texture that covers a photograph.
 
@@ -37,11 +69,12 @@ def sheet_window(
         scale: Photograph px per texture px.
         height: Rows of the photograph.
         width: Its columns.
+        varied: Whether its repeats are turned and shifted against each other.
 
     Returns:
         (height, width) uint8.
     """
-    if scale == 1:
+    if scale == 1 and not varied:
         return _wrapped_crop(textures.level(name), x_px, y_px, width, height)
     base = textures.level(name)
     index = 0
@@ -51,10 +84,23 @@ def sheet_window(
     step = scale * 2**index
     crop_width = max(2, int(width / step + 0.999))
     crop_height = max(2, int(height / step + 0.999))
-    crop = _wrapped_crop(tile, x_px >> index, y_px >> index, crop_width, crop_height)
+    # Offsets wrap in the full texture first, so that every level starts at the same place.
+    x, y = x_px % base.shape[1] >> index, y_px % base.shape[0] >> index
+    if varied and (x + crop_width > tile.shape[1] or y + crop_height > tile.shape[0]):
+        crop = _varied_crop(tile, x, y, crop_width, crop_height)
+    else:
+        crop = _wrapped_crop(tile, x, y, crop_width, crop_height)
     # The level is at most twice too fine, so linear resampling does not alias.
     resized = cv2.resize(crop, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(resized, np.uint8)
+
+
+def blend_over(photo: NDArray[np.float32], opacity: NDArray[np.float32], colour: Rgb) -> None:
+    """Lay a colour over a (3, H, W) photograph by its (H, W) opacity, in place."""
+    for plane, value in zip(photo, colour, strict=True):
+        lack = np.float32(value) - plane
+        lack *= opacity
+        plane += lack
 
 
 def turn(mask: Mask, quarter_turns: int, flip: bool) -> Mask:

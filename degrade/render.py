@@ -7,6 +7,7 @@ every supported build of OpenCV and NumPy.
 
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -113,9 +114,9 @@ def frame_photo(photo: Photo, recipe: Recipe, fields: Fields) -> Photo:
     """The clean photograph in its frame, (H, W, 3) → (H, W, 3)."""
     if recipe.frame is None or fields.frame is None:
         return photo
-    planes = np.ascontiguousarray(photo.transpose(2, 0, 1)).astype(np.float32)
-    framed = apply_frame(planes * np.float32(1 / 255), recipe.frame, fields.frame)
-    return _to_bytes(framed)
+    planes = np.stack(cv2.split(photo)).astype(np.float32)
+    planes *= np.float32(1 / 255)
+    return _to_bytes(apply_frame(planes, recipe.frame, fields.frame))
 
 
 def expose_and_print(photo: Photo, recipe: Recipe, fields: Fields) -> Field:
@@ -138,9 +139,9 @@ def expose_and_print(photo: Photo, recipe: Recipe, fields: Fields) -> Field:
     if recipe.vignette is not None and fields.vignette is not None:
         fall_off = fields.vignette
         if recipe.vignette.white:
-            image = image + fall_off * (np.float32(1) - image)
+            image += fall_off * (np.float32(1) - image)
         else:
-            image = image * (np.float32(1) - fall_off)
+            image *= np.float32(1) - fall_off
     if recipe.grain is not None and fields.grain is not None:
         image = add_grain(image, recipe.grain, fields.grain)
     if recipe.halftone is not None and fields.screen is not None:
@@ -185,6 +186,8 @@ def render(
 
 
 def _to_bytes(image: Field) -> Photo:
-    """(3, H, W) in [0, 1] to (H, W, 3) RGB."""
-    planes = np.clip(np.rint(image * np.float32(255)), 0, 255).astype(np.uint8)
-    return np.ascontiguousarray(planes.transpose(1, 2, 0))
+    """(3, H, W) in [0, 1] to (H, W, 3) RGB; the argument is used up."""
+    image *= np.float32(255)
+    np.rint(image, out=image)
+    planes = np.clip(image, 0, 255, out=image).astype(np.uint8)
+    return np.asarray(cv2.merge(list(planes)), np.uint8)

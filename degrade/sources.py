@@ -15,7 +15,7 @@ from typing import Protocol
 
 import lmdb
 
-from degrade.errors import SourceError
+from degrade.errors import SourceError, StoreError
 from degrade.lmdb_files import check_whole, shorten
 from degrade.manifest import DATA_NAME, MANIFEST_NAME, SHARD_INFO_NAME
 
@@ -86,7 +86,10 @@ def open_source(path: Path, list_file: Path | None = None) -> Source:
     if data_path.exists():
         if (path / SHARD_INFO_NAME).exists():
             raise SourceError(f"{path}: a shard of pairs, not a source of clean photographs")
-        check_whole(data_path)
+        try:
+            check_whole(data_path)
+        except StoreError as error:
+            raise SourceError(str(error)) from error
         return LsunSource(path, data_path, names)
     if (path / MANIFEST_NAME).exists() and any(path.glob("*.lmdb")):
         raise SourceError(f"{path}: a store of pairs, not a source of clean photographs")
