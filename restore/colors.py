@@ -148,7 +148,9 @@ def read_profile(icc: bytes) -> MatrixProfile | None:
             return MatrixProfile((_read_curve(tags[b"kTRC"]),), None)
         if space != b"RGB " or b"A2B0" in tags:
             return None
-        primaries = np.stack([_read_xyz(tags[name]) for name in (b"rXYZ", b"gXYZ", b"bXYZ")], axis=1)
+        primaries = np.stack(
+            [_read_xyz(tags[name]) for name in (b"rXYZ", b"gXYZ", b"bXYZ")], axis=1
+        )
         matrix = np.linalg.inv(_SRGB_TO_XYZ) @ primaries
         if not np.isfinite(matrix).all() or np.linalg.cond(matrix) > 1e4:
             return None

@@ -78,7 +78,9 @@ def measure_colorfulness(photo: Floats) -> float:
     toning = np.stack([np.ones_like(luma), luma, luma**2], axis=1)
     fit, *_ = np.linalg.lstsq(toning, ycc[:, 1:], rcond=None)
     spread = float(np.sqrt(((ycc[:, 1:] - toning @ fit) ** 2).sum(axis=1).mean()))
-    return float(np.clip((spread - _MONOCHROME_SPREAD) / (_COLOR_SPREAD - _MONOCHROME_SPREAD), 0, 1))
+    return float(
+        np.clip((spread - _MONOCHROME_SPREAD) / (_COLOR_SPREAD - _MONOCHROME_SPREAD), 0, 1)
+    )
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,9 @@ class LowFrequencies:
         weight = (1 - marks + np.float32(_MARKS_WEIGHT))[..., None]
         weighted = np.concatenate([change * weight, weight], axis=-1)
         columns = np.add.reduceat(weighted, self._columns, axis=1)  # (h, cells, 4)
-        cells, starts = np.unique(np.arange(y0, y0 + len(change)) // self.cell_px, return_index=True)
+        cells, starts = np.unique(
+            np.arange(y0, y0 + len(change)) // self.cell_px, return_index=True
+        )
         self._sums[cells] += np.add.reduceat(columns, starts, axis=0)
 
     def rows(self, y0: int, y1: int) -> Floats:
@@ -151,7 +155,8 @@ class LowFrequencies:
         smooth = cv2.sepFilter2D(
             sums, -1, np.array([1, 2, 1.0]), np.array([1, 2, 1.0]), borderType=cv2.BORDER_CONSTANT
         )
-        return self._enlarger.rows(smooth[..., :3] / smooth[..., 3:], y0, y1, first)
+        means = (smooth[..., :3] / smooth[..., 3:]).astype(np.float32)
+        return self._enlarger.rows(means, y0, y1, first)
 
 
 class GlobalPass:
@@ -170,7 +175,7 @@ class GlobalPass:
             width: Of the photograph, px.
         """
         change = to_ycc(restored - reduced)
-        low = LowFrequencies(*marks.shape, CELL_REDUCED_PX)
+        low = LowFrequencies(marks.shape[0], marks.shape[1], CELL_REDUCED_PX)
         low.add(0, change, marks)
         self._tone = low.rows(0, len(marks))[..., :1]
         self._slope, self._offset = _fit_chroma(to_ycc(restored)[..., 0], change[..., 1:], marks)
@@ -200,7 +205,7 @@ def _fit_chroma(luma: Floats, chroma: Floats, marks: Floats) -> tuple[Floats, Fl
         return cv2.blur(values, (side, side), borderType=cv2.BORDER_REFLECT_101).astype(np.float32)
 
     def weighted_mean(values: Floats) -> Floats:
-        return mean(values * weight) / mean(weight)
+        return (mean(values * weight) / mean(weight)).astype(np.float32)
 
     luma_mean = weighted_mean(luma)
     variance = weighted_mean(luma * luma) - luma_mean**2
@@ -209,9 +214,9 @@ def _fit_chroma(luma: Floats, chroma: Floats, marks: Floats) -> tuple[Floats, Fl
         plane = np.ascontiguousarray(chroma[..., i])
         plane_mean = weighted_mean(plane)
         covariance = weighted_mean(luma * plane) - luma_mean * plane_mean
-        slope = covariance / (variance.clip(0) + np.float32(_GUIDE_EPS))
+        slope = (covariance / (variance.clip(0) + _GUIDE_EPS)).astype(np.float32)
         slopes.append(weighted_mean(slope))
-        offsets.append(weighted_mean(plane_mean - slope * luma_mean))
+        offsets.append(weighted_mean((plane_mean - slope * luma_mean).astype(np.float32)))
     return np.stack(slopes, axis=-1), np.stack(offsets, axis=-1)
 
 
@@ -291,7 +296,9 @@ def fit_gamut(photo: Floats, changed: Floats) -> Floats:
     if not out.any():
         return changed
     low, high, wrong = low[out], high[out], changed[out]
-    luma = (wrong @ LUMA_WEIGHTS)[:, None].clip(low.max(-1, keepdims=True), high.min(-1, keepdims=True))
+    luma = (wrong @ LUMA_WEIGHTS)[:, None].clip(
+        low.max(-1, keepdims=True), high.min(-1, keepdims=True)
+    )
     chroma = wrong - luma
     edge = np.where(chroma > 0, high, low) - luma
     with np.errstate(divide="ignore", invalid="ignore"):

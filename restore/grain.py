@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 # Standard deviation of the finest film grain over grey values 0, 16/255 ... 255/255, relative to
 # its peak: Newson, Delon, Galerne 2017, Boolean model, small grains.
-_SIGMA_BY_TONE = np.array(
-    [0, 0.526, 0.711, 0.831, 0.911, 0.963, 0.992, 1, 0.990, 0.962, 0.916, 0.850, 0.765, 0.655]
-    + [0.514, 0.326, 0.005]
+_SIGMA_BY_TONE = (
+    *(0, 0.526, 0.711, 0.831, 0.911, 0.963, 0.992, 1, 0.990, 0.962, 0.916, 0.850, 0.765, 0.655),
+    *(0.514, 0.326, 0.005),
 )
 _PEAK_SIGMA = 0.04
 _SIDE_PX = 1024

@@ -12,13 +12,13 @@ starts at a multiple of `Generator.alignment`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Self
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from restore.generator_config import GeneratorConfig
+
+__all__ = ["Generator", "GeneratorConfig", "fill_from_around"]
 
 # The gate is the marks' probability stretched by this much at both ends and clipped, so that it
 # can be exactly 0 and 1 (Louizos, Welling, Kingma 2018, "Learning sparse neural networks through
@@ -26,62 +26,6 @@ from torch import Tensor, nn
 _GATE_STRETCH = 0.05
 # Logit of the marks before training: 2 % everywhere, below the stretch, so the gate starts closed.
 _MARKS_BIAS = -4.0
-
-
-@dataclass(frozen=True)
-class GeneratorConfig:
-    """Size of a generator; the file of weights carries it.
-
-    Attributes:
-        widths: Channels per scale, from native resolution down; each scale halves the sides.
-        encoder_blocks: Residual blocks per scale on the way down.
-        decoder_blocks: Residual blocks per scale on the way up (the deepest scale has none).
-        marks_width: Channels of the decoder that finds the marks.
-    """
-
-    widths: tuple[int, ...] = (16, 32, 64, 128, 256, 256)
-    encoder_blocks: tuple[int, ...] = (1, 1, 1, 1, 2, 3)
-    decoder_blocks: tuple[int, ...] = (1, 1, 1, 1, 1)
-    marks_width: int = 16
-
-    def __post_init__(self) -> None:
-        """Refuse sizes that describe no network.
-
-        Raises:
-            ValueError: If the lists disagree or a number is out of range.
-        """
-        if not 2 <= len(self.widths) <= 8:
-            raise ValueError(f"widths: 2 to 8 scales are possible, got {len(self.widths)}")
-        if len(self.encoder_blocks) != len(self.widths):
-            raise ValueError("encoder_blocks: one number per entry of widths is needed")
-        if len(self.decoder_blocks) != len(self.widths) - 1:
-            raise ValueError("decoder_blocks: one number fewer than widths is needed")
-        if not all(4 <= width <= 1024 for width in (*self.widths, self.marks_width)):
-            raise ValueError("widths, marks_width: each must lie in 4..1024")
-        if not all(0 <= num <= 16 for num in (*self.encoder_blocks, *self.decoder_blocks)):
-            raise ValueError("encoder_blocks, decoder_blocks: each must lie in 0..16")
-
-    def to_dict(self) -> dict[str, Any]:
-        """The configuration as plain JSON values."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Read what `to_dict` wrote.
-
-        Raises:
-            ValueError: If a key is unknown or missing, or a value is out of range.
-        """
-        expected = set(cls.__dataclass_fields__)
-        if set(values) != expected:
-            odd = ", ".join(sorted(set(values) ^ expected))
-            raise ValueError(f"generator configuration: unknown or missing {odd}")
-        lists = ("widths", "encoder_blocks", "decoder_blocks")
-        for name in expected:
-            numbers = values[name] if name in lists else [values[name]]
-            if not isinstance(numbers, list | tuple) or not all(type(n) is int for n in numbers):
-                raise ValueError(f"generator configuration: {name} must be whole numbers")
-        return cls(**{k: tuple(v) if k in lists else v for k, v in values.items()})
 
 
 class _ChannelNorm(nn.Module):
@@ -109,7 +53,7 @@ class _Block(nn.Module):
         nn.init.zeros_(self.conv_out.bias)  # type: ignore[arg-type]  # Conv2d has one by default
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv_out(F.relu(self.conv_in(self.norm(x))))  # type: ignore[no-any-return]
+        return x + self.conv_out(F.relu(self.conv_in(self.norm(x))))
 
 
 def _stack(width: int, num_blocks: int) -> nn.Sequential:
@@ -124,9 +68,9 @@ def _double(x: Tensor) -> Tensor:
 class Generator(nn.Module):
     """The network that restores; before training it returns the photograph unchanged."""
 
-    def __init__(self, config: GeneratorConfig = GeneratorConfig()) -> None:
+    def __init__(self, config: GeneratorConfig | None = None) -> None:
         super().__init__()
-        self.config = config
+        self.config = config = config or GeneratorConfig()
         widths, marks_width = config.widths, config.marks_width
         num_up = len(widths) - 1
 
@@ -204,7 +148,7 @@ class Generator(nn.Module):
         for i in reversed(range(len(skips))):
             y = F.relu(_double(y) + self.marks_skip[i](skips[i]))
             y = F.relu(self.marks_conv[i](y))  # (N, marks_width, H / 2^i, W / 2^i)
-        return self.marks_out(y).float()  # type: ignore[no-any-return]  # (N, 1, H, W)
+        return self.marks_out(y).float()  # (N, 1, H, W)
 
 
 def _gate(marks_logits: Tensor, known_marks: Tensor | None) -> Tensor:

@@ -128,9 +128,7 @@ class Damage:
         """A copy on another device."""
         moved = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "kernels"}
         tensors = {name: tensor.to(device) for name, tensor in moved.items()}
-        return replace(
-            self, **tensors, kernels={i: k.to(device) for i, k in self.kernels.items()}
-        )
+        return replace(self, **tensors, kernels={i: k.to(device) for i, k in self.kernels.items()})
 
 
 def _interpolate(values: Tensor, knots: Tensor) -> Tensor:

@@ -6,12 +6,10 @@ with photographs of any size, reading and giving back some rows at a time.
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import cv2
 import numpy as np
@@ -19,83 +17,20 @@ import torch
 from numpy.typing import NDArray
 
 from restore.checkpoint import CheckpointInfo, default_model_path, load_generator
-from restore.colors import ColorSpace, Srgb, scale_to_samples
+from restore.colors import ColorSpace, Srgb
 from restore.errors import CheckpointError, RestoreError
-from restore.fusion import (
-    CELL_REDUCED_PX,
-    Enlarger,
-    Floats,
-    GlobalPass,
-    LowFrequencies,
-    Weights,
-    fit_gamut,
-    fuse,
-    measure_colorfulness,
-    to_ycc,
-)
-from restore.grain import Grain
+from restore.fusion import Floats
 from restore.network import Generator
-from restore.tiling import Band, TiledRun
+from restore.passes import PhotoRun, RestoredRows, RowSource
+from restore.settings import RestoreSettings
 
-# Short side of the reduced copy for the global pass, and the area it may have.
-GLOBAL_SIDE_PX = 256
-_GLOBAL_AREA_PX = 1_000_000
-# Up to this much larger than the reduced copy, the local pass sees the photograph as a whole.
-_ONE_PASS_SCALE = 1.5
 # bfloat16 is used where it changes the probe by no more than this.
 _BF16_TOLERANCE = 1 / 255
-_CHUNK_PX = 1 << 19
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class RestoreSettings:
-    """What is wanted of a restoration.
-
-    Attributes:
-        strength: Of everything below but `regrain`; 0 leaves the photograph as it is.
-        denoise: How much of the fine change outside the marks: grain, blur, noise.
-        damage: How much of the change inside the marks: scratches, dust, stains, tears.
-        tone: How much of the change of brightness and contrast over larger areas.
-        color: How much of the change of colour outside the marks.
-        colorize: Whether photographs without colours (grey, sepia) are given some.
-        regrain: Strength of fresh fine grain, 0..1.
-        marks_mode: "add": marks given by the caller count besides those found; "replace": instead,
-            and what only the network takes for damage is left alone.
-    """
-
-    strength: float = 1.0
-    denoise: float = 1.0
-    damage: float = 1.0
-    tone: float = 1.0
-    color: float = 1.0
-    colorize: bool = True
-    regrain: float = 0.0
-    marks_mode: Literal["add", "replace"] = "add"
-
-    def __post_init__(self) -> None:
-        """Refuse values out of range.
-
-        Raises:
-            ValueError: Naming the value.
-        """
-        for name in ("strength", "denoise", "damage", "tone", "color", "regrain"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must lie in 0..1, got {getattr(self, name)}")
-        if self.marks_mode not in ("add", "replace"):
-            raise ValueError(f'marks_mode must be "add" or "replace", got {self.marks_mode!r}')
-
-    @property
-    def changes_nothing(self) -> bool:
-        """Whether the photograph comes back as it was."""
-        aspects = (self.denoise, self.damage, self.tone, self.color)
-        return self.regrain == 0 and (self.strength == 0 or not any(aspects))
-
-    @property
-    def gives_color(self) -> bool:
-        """Whether a grey photograph may come back in colour."""
-        return self.colorize and self.strength * self.color > 0
+_DEFAULTS = RestoreSettings()
+# A probability of marks up to this counts as none, as in the generator's own gate.
+_DOUBT = 0.05
 
 
 class Restoration(NamedTuple):
@@ -108,47 +43,6 @@ class Restoration(NamedTuple):
 
     restored: NDArray[Any]
     marks: NDArray[np.uint8]
-
-
-class RestoredRows(NamedTuple):
-    """Some rows of a restored photograph.
-
-    Attributes:
-        y0: First row.
-        samples: (h, W, C) samples, or None where the photograph's own colour space can't hold the
-            result; of the source's dtype, its further bands (alpha) included.
-        marks: (h, W) uint8.
-    """
-
-    y0: int
-    samples: NDArray[Any]
-    marks: NDArray[np.uint8]
-
-
-class RowSource(Protocol):
-    """A photograph that is read from top to bottom, any number of times.
-
-    Attributes:
-        height: px.
-        width: px.
-        num_bands: 1 (grey) or 3; samples may have further ones, which are passed through.
-        space: What the samples mean.
-    """
-
-    @property
-    def height(self) -> int: ...
-    @property
-    def width(self) -> int: ...
-    @property
-    def num_bands(self) -> int: ...
-    @property
-    def space(self) -> ColorSpace: ...
-
-    def reduced(self, height: int, width: int) -> NDArray[Any]:
-        """A reduced copy's samples, (height, width, C)."""
-
-    def open_rows(self) -> Callable[[int, int], NDArray[Any]]:
-        """A reader that is called with y0, y1 in unbroken order: (y1 - y0, W, C) samples."""
 
 
 class Restorer:
@@ -222,7 +116,7 @@ class Restorer:
     def restore(
         self,
         photo: NDArray[Any],
-        settings: RestoreSettings = RestoreSettings(),
+        settings: RestoreSettings = _DEFAULTS,
         *,
         marks_in: NDArray[Any] | None = None,
         on_notice: Callable[[str], None] = lambda line: None,
@@ -263,7 +157,7 @@ class Restorer:
     def restore_rows(
         self,
         source: RowSource,
-        settings: RestoreSettings = RestoreSettings(),
+        settings: RestoreSettings = _DEFAULTS,
         *,
         target: ColorSpace | None = None,
         marks_in: NDArray[Any] | None = None,
@@ -287,7 +181,17 @@ class Restorer:
         Raises:
             RestoreError: If memory doesn't suffice.
         """
-        yield from _Run(self, source, settings, target, marks_in, on_notice, on_progress).rows()
+        yield from PhotoRun(
+            self.run_network,
+            source,
+            settings,
+            target,
+            marks_in,
+            on_notice,
+            on_progress,
+            alignment=self.alignment,
+            tile_px=self.tile_px,
+        ).rows()
 
     def run_network(
         self, photo: Floats, known_marks: Floats | None = None
@@ -329,6 +233,7 @@ class Restorer:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
             restored, logits = self._generator(pixels, known)
         marks = torch.sigmoid(logits.float())[0, 0]
+        marks = (marks * (1 + 2 * _DOUBT) - _DOUBT).clamp(0, 1)
         return restored[0].float().permute(1, 2, 0).cpu().numpy(), marks.cpu().numpy()
 
     def _check_half(self) -> bool:
@@ -338,150 +243,14 @@ class Restorer:
         side = 4 * self.alignment
         rng = np.random.default_rng(0)
         coarse = rng.random((6, 6, 3), dtype=np.float32)
-        probe = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_LINEAR)
-        probe += rng.normal(0, 0.05, probe.shape).astype(np.float32)
-        probe[side // 2 : side // 2 + 2] = 1
-        probe = probe.clip(0, 1)
+        drawn = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_LINEAR)
+        drawn[side // 2 : side // 2 + 2] = 1
+        grain = 0.05 * rng.standard_normal(drawn.shape, dtype=np.float32)
+        probe = (drawn + grain).clip(0, 1).astype(np.float32)
         full, marks = self._run(probe, None, half=False)
         half, marks_half = self._run(probe, None, half=True)
         worst = max(np.abs(full - half).max(), np.abs(marks - marks_half).max() / 8)
         return bool(worst <= _BF16_TOLERANCE)
-
-
-class _Run:
-    """One photograph's restoration."""
-
-    def __init__(
-        self,
-        restorer: Restorer,
-        source: RowSource,
-        settings: RestoreSettings,
-        target: ColorSpace | None,
-        marks_in: NDArray[Any] | None,
-        on_notice: Callable[[str], None],
-        on_progress: Callable[[float], None],
-    ) -> None:
-        self.restorer, self.source, self.settings = restorer, source, settings
-        self.target = target or source.space
-        self.known = None if marks_in is None else KnownMarks(marks_in, source.height, source.width)
-        self.on_notice, self.on_progress = on_notice, on_progress
-        self.num_out = 3 if source.num_bands == 3 or settings.gives_color else 1
-        self.grain = Grain(settings.regrain) if settings.regrain else None
-
-        height, width = source.height, source.width
-        scale = min(height, width) / GLOBAL_SIDE_PX
-        scale = max(scale, math.sqrt(height * width / _GLOBAL_AREA_PX))
-        one_pass = scale <= _ONE_PASS_SCALE
-        scale = 1.0 if one_pass else scale
-        small = (max(1, round(height / scale)), max(1, round(width / scale)))
-        reduced = self._to_photo(source.reduced(*small))
-        self.colorfulness = measure_colorfulness(reduced)
-        self.global_pass = None if one_pass else self._run_global(reduced)
-        self.low = LowFrequencies(height, width, max(1, round(CELL_REDUCED_PX * scale)))
-        # Without a wish for colour, colours that are there may still be mended.
-        color = settings.color * (1.0 if settings.colorize else self.colorfulness)
-        self.weights = Weights(
-            *(settings.strength * w for w in (settings.denoise, settings.damage, settings.tone)),
-            color=settings.strength * color,
-        )
-
-    def rows(self) -> Iterator[RestoredRows]:
-        height, width = self.source.height, self.source.width
-        done_px = 0
-
-        def count(area_px: int) -> None:
-            nonlocal done_px
-            done_px += area_px
-            self.on_progress(done_px / (height * width))
-
-        run = TiledRun(
-            network=self.restorer.run_network,
-            alignment=self.restorer.alignment,
-            height=height,
-            width=width,
-            read=self.source.open_rows(),
-            to_photo=self._to_photo,
-            known_marks=self.known.rows if self.known else None,
-            tile_px=self.restorer.tile_px,
-            on_notice=self.on_notice,
-            on_tile=count,
-        )
-        waiting: list[Band] = []
-        for band in run.bands():
-            for y0, y1 in _chunks(band.y0, band.y1, width):
-                rows = slice(y0 - band.y0, y1 - band.y0)
-                change = self._change(band, rows)
-                self.low.add(y0, change, band.marks[rows])
-            waiting.append(band)
-            while waiting and min(waiting[0].y1 + self.low.reach_px, height) <= band.y1:
-                yield from self._fuse(waiting.pop(0))
-
-    def _to_photo(self, samples: NDArray[Any]) -> Floats:
-        return self.source.space.to_srgb(samples[..., : self.source.num_bands]).clip(0, 1)
-
-    def _change(self, band: Band, rows: slice) -> Floats:
-        """(h, W, 3) YCbCr change of the local pass."""
-        restored = band.restored[rows].astype(np.float32) / np.float32(65535)
-        return to_ycc(restored - self._to_photo(band.samples[rows]))
-
-    def _run_global(self, reduced: Floats) -> GlobalPass:
-        height, width = reduced.shape[:2]
-        known = self.known.whole(height, width) if self.known else None
-        run = TiledRun(
-            network=self.restorer.run_network,
-            alignment=self.restorer.alignment,
-            height=height,
-            width=width,
-            read=lambda y0, y1: reduced[y0:y1],
-            to_photo=lambda samples: samples,
-            known_marks=None if known is None else lambda y0, y1: known[y0:y1],
-            tile_px=max(height, width),
-            on_notice=self.on_notice,
-        )
-        bands = list(run.bands())
-        restored = np.concatenate([band.restored for band in bands]).astype(np.float32) / 65535
-        marks = np.concatenate([band.marks for band in bands])
-        marks = marks if known is None else np.maximum(marks, known)
-        return GlobalPass(
-            reduced, restored, marks, height=self.source.height, width=self.source.width
-        )
-
-    def _fuse(self, band: Band) -> Iterator[RestoredRows]:
-        num_bands, dtype = self.source.num_bands, band.samples.dtype
-        for y0, y1 in _chunks(band.y0, band.y1, self.source.width):
-            rows = slice(y0 - band.y0, y1 - band.y0)
-            samples, marks = band.samples[rows], band.marks[rows]
-            found = marks
-            spared = np.zeros_like(marks)
-            if self.known is not None:
-                given = self.known.rows(y0, y1)
-                if self.settings.marks_mode == "replace":
-                    marks, spared = given, found
-                else:
-                    marks = np.maximum(found, given)
-            photo = self.source.space.to_srgb(samples[..., :num_bands])
-            global_rows = None
-            if self.global_pass is not None:
-                global_rows = (self.global_pass.tone(y0, y1), self.global_pass, y0)
-            fused = fuse(
-                photo,
-                self._change(band, rows),
-                self.low.rows(y0, y1),
-                marks,
-                spared,
-                self.weights,
-                global_rows=global_rows,
-                colorfulness=self.colorfulness,
-            )
-            if self.grain is not None:
-                fused = fit_gamut(photo, fused + self.grain.rows(y0, fused)[..., None])
-            out = self.target.from_srgb(fused, self.num_out, dtype)
-            if self.target is self.source.space and self.num_out == num_bands:
-                # Bit for bit, whatever the way there and back rounds.
-                same = (fused == photo).all(axis=-1)
-                out[same] = samples[same][:, :num_bands]
-            out = np.concatenate([out, samples[..., num_bands:]], axis=-1)
-            yield RestoredRows(y0, out, scale_to_samples(marks, np.dtype(np.uint8)))
 
 
 class ArraySource:
@@ -505,39 +274,6 @@ class ArraySource:
         return lambda y0, y1: self._photo[y0:y1]
 
 
-class KnownMarks:
-    """Marks that the caller painted, at any size, laid over a photograph."""
-
-    def __init__(self, marks: NDArray[Any], height: int, width: int) -> None:
-        """Take (h, w) marks; unsigned integers count from half their range on.
-
-        Raises:
-            ValueError: If the array isn't (h, w).
-        """
-        if marks.ndim != 2 or 0 in marks.shape:
-            raise ValueError(f"expected marks (h, w), got {marks.shape}")
-        if marks.dtype in (np.uint8, np.uint16):
-            marks = marks > np.iinfo(marks.dtype).max // 2
-        self._marks = (marks != 0).astype(np.float32)
-        if marks.shape[0] > height or marks.shape[1] > width:
-            size = (min(marks.shape[1], width), min(marks.shape[0], height))
-            self._marks = cv2.resize(self._marks, size, interpolation=cv2.INTER_AREA)
-            self._marks = np.ceil(self._marks - 0.05)  # a thin stroke stays a stroke
-        self._enlarger = Enlarger(
-            height / self._marks.shape[0], width / self._marks.shape[1], width
-        )
-
-    def rows(self, y0: int, y1: int) -> Floats:
-        """(y1 - y0, W) in [0, 1]."""
-        return self._enlarger.rows(self._marks[..., None], y0, y1)[..., 0]
-
-    def whole(self, height: int, width: int) -> Floats:
-        """(height, width) in [0, 1]."""
-        shrinks = self._marks.shape[0] > height
-        how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        return cv2.resize(self._marks, (width, height), interpolation=how).astype(np.float32)
-
-
 def choose_device(device: Device) -> torch.device:
     """The device that is meant.
 
@@ -558,14 +294,7 @@ def choose_device(device: Device) -> torch.device:
 
 def _has_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":
         return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
     return False
-
-
-def _chunks(y0: int, y1: int, width: int) -> Iterator[tuple[int, int]]:
-    """Runs of rows of about `_CHUNK_PX` pixels: what float temporaries are made for."""
-    step = max(1, _CHUNK_PX // width)
-    for start in range(y0, y1, step):
-        yield start, min(start + step, y1)

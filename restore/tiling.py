@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -97,7 +98,7 @@ class TiledRun:
             RestoreError: If memory doesn't suffice for the smallest tile.
         """
         edges = _split(0, self.height, self.tile_px, self.alignment)
-        for y0, y1 in zip(edges, edges[1:], strict=False):
+        for y0, y1 in pairwise(edges):
             self._keep_rows(y0 - self.margin_px, y1 + self.margin_px)
             restored = np.empty((y1 - y0, self.width, 3), np.uint16)
             marks = np.empty((y1 - y0, self.width), np.float32)
@@ -117,10 +118,11 @@ class TiledRun:
         """Restore rows y0..y1, columns x0..x1, tile by tile."""
         y_edges = _split(y0, y1, self.tile_px, self.alignment)
         x_edges = _split(x0, x1, self.tile_px, self.alignment)
-        for top, bottom in zip(y_edges, y_edges[1:], strict=False):
-            for left, right in zip(x_edges, x_edges[1:], strict=False):
-                tile = self._try_tile(top, bottom, left, right)
-                if tile is None:  # memory ran out and the tiles are smaller now
+        for top, bottom in pairwise(y_edges):
+            for left, right in pairwise(x_edges):
+                fits = max(bottom - top, right - left) <= self.tile_px
+                tile = self._try_tile(top, bottom, left, right) if fits else None
+                if tile is None:  # memory ran out, and tiles are smaller from now on
                     self._run(top, bottom, left, right, restored, marks, band_y0)
                     continue
                 rows = slice(top - band_y0, bottom - band_y0)

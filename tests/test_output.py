@@ -75,8 +75,10 @@ def test_restored_photo_keeps_size_bands_depth_and_dpi(name: str, tmp_path: Path
 
 @pytest.mark.parametrize(
     "name",
-    ["rgb.png", "rgba.png", "grey16.png", "rgb8.tiff", "rgb16.tif", "deflate16.tif"]
-    + ["tiled16.tif", "big.tif", "motorola.tif", "rgba16.tif", "grey8.tif", "grey16.tif"],
+    [
+        *("rgb.png", "rgba.png", "grey16.png", "rgb8.tiff", "rgb16.tif", "deflate16.tif"),
+        *("tiled16.tif", "big.tif", "motorola.tif", "rgba16.tif", "grey8.tif", "grey16.tif"),
+    ],
 )
 def test_unchanged_samples_stay_bit_for_bit(name: str, tmp_path: Path) -> None:
     """A network that changes nothing gives back every sample, of 8 or 16 bits."""
@@ -89,9 +91,7 @@ def test_unchanged_samples_stay_bit_for_bit(name: str, tmp_path: Path) -> None:
 def test_grey_photo_becomes_colour(suffix: str, tmp_path: Path) -> None:
     """A grey photograph that is given colour is written as sRGB, and says so."""
     write_pillow("L")(tmp_path / "photo.png")
-    output = _restore(
-        tmp_path / "photo.png", tmp_path / f"out{suffix}", RestoreSettings(), CHANGED
-    )
+    output = _restore(tmp_path / "photo.png", tmp_path / f"out{suffix}", RestoreSettings(), CHANGED)
     image = read_with_pillow(output)
     assert image.mode == "RGB"
     assert image.info["icc_profile"]
@@ -335,5 +335,3 @@ def test_unwritable_folder_is_refused(tmp_path: Path) -> None:
     write_pillow("RGB")(tmp_path / "photo.png")
     with pytest.raises(PhotoError, match=r"nowhere/out\.png: can't be written"):
         _restore(tmp_path / "photo.png", tmp_path / "nowhere" / "out.png")
-
-

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from photo_zoo import draw_photo, save_tiny, tiny_generator
 
@@ -218,7 +218,7 @@ def test_settings_out_of_range_are_refused(name: str, value: float) -> None:
 def test_missing_default_weights_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """One line that says what to do."""
     monkeypatch.setattr("restore.restorer.default_model_path", lambda: tmp_path / "none")
-    with pytest.raises(CheckpointError, match="default weights are missing.*--model"):
+    with pytest.raises(CheckpointError, match=r"default weights are missing.*--model"):
         Restorer.load()
 
 

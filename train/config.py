@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from restore.network import GeneratorConfig
+from restore.generator_config import GeneratorConfig
 from train.errors import ConfigError
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
@@ -174,7 +174,9 @@ def load_preset(name_or_path: str) -> TrainConfig:
         ConfigError: If there is no such preset or file, or it holds a wrong field or value.
     """
     if name_or_path in list_presets():
-        return _decode((files("train") / "presets" / f"{name_or_path}.toml").read_bytes(), name_or_path)
+        return _decode(
+            (files("train") / "presets" / f"{name_or_path}.toml").read_bytes(), name_or_path
+        )
     if not name_or_path.endswith(".toml"):
         names = ", ".join(list_presets())
         raise ConfigError(f"no preset {name_or_path!r}; there are {names}, or give a .toml file")

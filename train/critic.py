@@ -47,7 +47,7 @@ class PatchCritic(nn.Module):
 class Critic(nn.Module):
     """Patch critics of a photograph and of its halvings."""
 
-    def __init__(self, config: CriticConfig = CriticConfig()) -> None:
+    def __init__(self, config: CriticConfig) -> None:
         super().__init__()
         self.config = config
         self.scales = nn.ModuleList(PatchCritic(config.widths) for _ in range(config.num_scales))

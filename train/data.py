@@ -27,9 +27,9 @@ from train.errors import DataError
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it calls a package index at import
 
-import albumentations as A  # noqa: E402  # after the line above
-from fastai.data.core import DataLoaders  # noqa: E402
-from fastai.data.load import DataLoader  # noqa: E402
+import albumentations as A
+
+from train.fastai_names import DataLoader, DataLoaders
 
 # A whole photograph keeps at least this part of its area, so that its frame is seen at times.
 _WHOLE_MIN_FRAC = 0.64
@@ -45,7 +45,7 @@ class Sample(NamedTuple):
         damaged: (S, S, 3) uint8 RGB.
         clean: (S, S, 3) uint8 RGB.
         marks: (S, S) uint8 opacity of the marks.
-        index: Of the pair in its reader, where its recipe is.
+        pair_index: Of the pair in its reader, where its recipe is.
         geometry: (5,) int64: left, top, right, bottom of the crop in pixels of the pair, and 1 if
             the crop, resized to S px, was mirrored.
         broken: Index of an unreadable pair that this one stands in for, or -1.
@@ -54,7 +54,7 @@ class Sample(NamedTuple):
     damaged: NDArray[np.uint8]
     clean: NDArray[np.uint8]
     marks: NDArray[np.uint8]
-    index: np.int64
+    pair_index: np.int64
     geometry: NDArray[np.int64]
     broken: np.int64
 
@@ -66,7 +66,7 @@ class Batch(NamedTuple):
         damaged: (N, 3, S, S) float32 RGB in [0, 1], channels-last.
         clean: (N, 3, S, S) likewise.
         marks: (N, 1, S, S) float32 in [0, 1].
-        index: (N,) int64, see `Sample`.
+        pair_index: (N,) int64, see `Sample`.
         geometry: (N, 5) int64.
         broken: (N,) int64.
     """
@@ -74,16 +74,16 @@ class Batch(NamedTuple):
     damaged: Tensor
     clean: Tensor
     marks: Tensor
-    index: Tensor
+    pair_index: Tensor
     geometry: Tensor
     broken: Tensor
 
 
 def to_batch(samples: tuple[Tensor, ...]) -> Batch:
     """Collated uint8 samples to float tensors, on the device where they are."""
-    damaged, clean, marks, *rest = samples
-    photos = [p.permute(0, 3, 1, 2).float().div_(255) for p in (damaged, clean)]
-    return Batch(*photos, marks[:, None].float().div_(255), *rest)
+    damaged, clean, marks, pair_index, geometry, broken = samples
+    damaged, clean = (p.permute(0, 3, 1, 2).float().div_(255) for p in (damaged, clean))
+    return Batch(damaged, clean, marks[:, None].float().div_(255), pair_index, geometry, broken)
 
 
 @dataclass(frozen=True)
@@ -131,8 +131,8 @@ class StagePairs:
         short_px = _measure_short_side(reader)
         if short_px < stage.size_px:
             raise DataError(
-                f"{reader.path}: pairs of {short_px} px, but the stage trains on {stage.size_px} px;"
-                f" build with --size {stage.size_px} or choose another preset"
+                f"{reader.path}: pairs of {short_px} px, but a stage trains on {stage.size_px} px; "
+                f"build with --size {stage.size_px} or choose another preset"
             )
         between = min(_WHOLE_MIN_FRAC, (stage.size_px / short_px) ** 2)
         self._chains = [_build_chain(stage.size_px, a) for a in (_WHOLE_MIN_FRAC, None, between)]
@@ -164,7 +164,7 @@ class StagePairs:
             damaged=np.ascontiguousarray(changed["damaged"]),
             clean=np.ascontiguousarray(changed["image"]),
             marks=np.ascontiguousarray(changed["mask"]),
-            index=np.int64(index),
+            pair_index=np.int64(index),
             geometry=_find_geometry(changed["applied_transforms"]),
             broken=np.int64(broken),
         )
@@ -221,9 +221,17 @@ class PairLoader(DataLoader):  # type: ignore[misc]  # fastai ships no types
         """One thread in each worker: the trainer needs the cores."""
         cv2.setNumThreads(0)
 
-    def after_batch(self, batch: tuple[Tensor, ...]) -> Batch:
-        """See `to_batch`."""
-        return to_batch(batch)
+    def create_batch(self, samples: list[Sample]) -> tuple[Tensor, ...]:
+        """Stack the samples; fastai's own collation can't build named tuples."""
+        return tuple(torch.from_numpy(np.stack(column)) for column in zip(*samples, strict=True))
+
+    def retain(self, batch: tuple[Tensor, ...], samples: list[Sample]) -> tuple[Tensor, ...]:
+        """Leave the types as they are."""
+        return batch
+
+    def after_batch(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """A `Batch` as a plain tuple, since fastai can't move named ones."""
+        return tuple(to_batch(batch))
 
 
 class HeldoutLoader:
@@ -237,7 +245,8 @@ class HeldoutLoader:
         self.n_inp = 1
         self.device: torch.device | None = None
         self._batch = batch
-        damaged, clean, marks, indices = [], [], [], []
+        damaged, clean, marks = [], [], []
+        indices: list[int] = []
         for index in _spread(len(reader), num):
             try:
                 pair = reader[index]
@@ -292,10 +301,15 @@ def _cut_native(photo: NDArray[np.uint8], size_px: int) -> NDArray[np.uint8]:
 
 
 def build_loaders(
-    pairs: StagePairs, heldout: HeldoutLoader, *, num_steps: int, batch: int, num_workers: int,
+    pairs: StagePairs,
+    heldout: HeldoutLoader,
+    *,
+    num_steps: int,
+    batch: int,
+    num_workers: int,
     device: torch.device,
 ) -> DataLoaders:
-    """fastai's DataLoaders of a stage: training pairs, and the fixed held-out photographs.
+    """DataLoaders of a stage: training pairs, and the fixed held-out photographs.
 
     Args:
         pairs: Of the stage.

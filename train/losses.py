@@ -142,9 +142,7 @@ def match_features(real: list[Tensor], fake: list[Tensor]) -> Tensor:
         Wang et al. 2018, "High-resolution image synthesis and semantic manipulation with
         conditional GANs" (pix2pixHD), eq. 4.
     """
-    return torch.stack(
-        [F.l1_loss(f, r.detach()) for r, f in zip(real, fake, strict=True)]
-    ).mean()
+    return torch.stack([F.l1_loss(f, r.detach()) for r, f in zip(real, fake, strict=True)]).mean()
 
 
 class FidelityLoss(nn.Module):

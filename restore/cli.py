@@ -1,0 +1,355 @@
+"""The command `restore`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from restore.plan import Job
+    from restore.restorer import Restorer
+    from restore.settings import RestoreSettings
+
+_FRACTION = click.FloatRange(0, 1)
+_EXISTING = click.Path(path_type=Path, exists=True)
+
+
+def _aspect(name: str, text: str) -> Callable[[Any], Any]:
+    return click.option(
+        name, type=_FRACTION, default=1.0, show_default=True, metavar="0..1", help=text
+    )
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="File to write, for one photograph; its suffix decides the format.  "
+    "[default: PHOTO.restored.SUFFIX beside the photograph]",
+)
+@click.option(
+    "--out-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder to write to; made if missing. Folders inside a folder are repeated in it.",
+)
+@click.option("--recursive", is_flag=True, help="Look into folders inside folders, too.")
+@click.option(
+    "--model", type=_EXISTING, help="Weights (.safetensors).  [default: those of the package]"
+)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda", "mps"]),
+    default="auto",
+    show_default=True,
+    help="Where to compute.",
+)
+@_aspect("--strength", "How much of the whole restoration.")
+@_aspect("--denoise", "How much of the change of grain, blur and noise.")
+@_aspect("--damage", "How much of the repair of scratches, dust, stains and tears.")
+@_aspect("--tone", "How much of the change of brightness and contrast.")
+@_aspect("--color", "How much of the change of colour.")
+@click.option("--no-colorize", is_flag=True, help="Give no colours to a photograph without any.")
+@click.option(
+    "--regrain",
+    type=_FRACTION,
+    default=0.0,
+    show_default=True,
+    metavar="0..1",
+    help="Strength of fresh fine grain, so that faces aren't wax.",
+)
+@click.option(
+    "--marks-out",
+    type=click.Path(path_type=Path),
+    help="Write the damage that was found as a mask (.png); a folder for several photographs.",
+)
+@click.option(
+    "--marks-in",
+    type=_EXISTING,
+    help="Mask of your own, of any size, light where there is damage; for several photographs a "
+    "folder of masks named PHOTO.marks.png.",
+)
+@click.option(
+    "--marks-mode",
+    type=click.Choice(["add", "replace"]),
+    default="add",
+    show_default=True,
+    help="Whether --marks-in counts besides the damage that is found, or instead.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per photograph.")
+@click.option(
+    "--compare", is_flag=True, help="Write a picture of before and after, OUTPUT.compare.jpg, too."
+)
+@click.option("--force", is_flag=True, help="Overwrite what is there, restore again what is done.")
+@click.option(
+    "--tile",
+    "tile_px",
+    type=click.IntRange(64, 8192),
+    default=1024,
+    show_default=True,
+    metavar="PX",
+    help="Side of the tiles; smaller needs less memory.",
+)
+@click.option(
+    "--no-provenance", is_flag=True, help="Don't say in the metadata that the file was restored."
+)
+@click.version_option(package_name="old-pictures-restoration", prog_name="restore")
+def main(
+    photos: tuple[Path, ...],
+    output: Path | None,
+    out_dir: Path | None,
+    recursive: bool,
+    model: Path | None,
+    device: str,
+    strength: float,
+    denoise: float,
+    damage: float,
+    tone: float,
+    color: float,
+    no_colorize: bool,
+    regrain: float,
+    marks_out: Path | None,
+    marks_in: Path | None,
+    marks_mode: str,
+    as_json: bool,
+    compare: bool,
+    force: bool,
+    tile_px: int,
+    no_provenance: bool,
+) -> None:
+    """Restore old photographs: PHOTOS are files, folders or patterns.
+
+    \b
+    restore grandma.jpg                     writes grandma.restored.jpg
+    restore scan.tif -o scan.png --no-colorize
+    restore album --recursive --out-dir restored
+    restore grandma.jpg --damage 1 --denoise 0 --tone 0 --color 0   only repair
+
+    The photograph itself is never changed. Format, depth, profile, resolution and metadata are
+    kept. Exit status 1 if a photograph failed; the others are restored nevertheless.
+    """  # noqa: D301  # \b is click's mark for text to leave as it is
+    from restore.errors import RestoreError
+    from restore.plan import find_photos
+    from restore.settings import RestoreSettings
+
+    if output is not None and out_dir is not None:
+        raise click.BadParameter("give either --output or --out-dir, not both")
+    found = list(find_photos(photos, recursive=recursive, out_dir=out_dir))
+    single = len(photos) == 1 and not photos[0].is_dir() and len(found) == 1
+    if output is not None and not single:
+        raise click.BadParameter("-o takes one photograph; use --out-dir for several")
+    settings = RestoreSettings(
+        strength=strength,
+        denoise=denoise,
+        damage=damage,
+        tone=tone,
+        color=color,
+        colorize=not no_colorize,
+        regrain=regrain,
+        marks_mode="replace" if marks_mode == "replace" else "add",
+    )
+    batch = _Batch(as_json=as_json, num_photos=len(found))
+    jobs: list[Job] = []
+    for photo, folder, problem in found:
+        if problem:
+            batch.fail(photo, problem)
+            continue
+        try:
+            job = _plan_job(
+                photo,
+                output=output,
+                out_dir=out_dir / folder if out_dir is not None else None,
+                marks_in=marks_in,
+                marks_out=marks_out,
+                single=single,
+                compare=compare,
+                add_provenance=not no_provenance,
+            )
+            if job.output in {other.output for other in jobs}:
+                raise RestoreError(
+                    f"{photo}: another photograph is written to {job.output} already; "
+                    "restore it by itself with -o"
+                )
+            if batch.may_skip(job, force=force, named=output is not None):
+                continue
+            jobs.append(job)
+        except RestoreError as error:
+            batch.fail(photo, str(error))
+    if jobs:
+        try:
+            from restore.restorer import Restorer
+
+            restorer = Restorer.load(model, device, tile_px=tile_px)  # type: ignore[arg-type]  # click checked it
+        except RestoreError as error:
+            raise click.ClickException(str(error)) from error
+        where = "" if model is None else f" ({model})"
+        batch.say(f"model: {restorer.name}{where} on {restorer.device}")
+        batch.run(restorer, jobs, settings)
+    batch.finish()
+
+
+def _plan_job(
+    photo: Path,
+    *,
+    output: Path | None,
+    out_dir: Path | None,
+    marks_in: Path | None,
+    marks_out: Path | None,
+    single: bool,
+    compare: bool,
+    add_provenance: bool,
+) -> Job:
+    from importlib.metadata import version
+
+    from restore.errors import PhotoError
+    from restore.output import output_format
+    from restore.plan import Job, default_output
+
+    target = output if output is not None else default_output(photo, out_dir)
+    output_format(target)
+    mask_name = f"{photo.stem}.marks.png"
+    if marks_in is not None and marks_in.is_dir():
+        marks_in = marks_in / mask_name if (marks_in / mask_name).exists() else None
+    if marks_out is not None and (not single or marks_out.is_dir()):
+        marks_out = marks_out / mask_name
+    if marks_out is not None and marks_out.suffix.lower() != ".png":
+        raise PhotoError(f"{marks_out}: marks are written as .png")
+    for path in (target, marks_out):
+        if path is not None and (path is not target or out_dir is not None):
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise PhotoError(f"{path.parent}: can't be made ({error.strerror})") from error
+    comparison = target.with_name(f"{target.stem}.compare.jpg") if compare else None
+    return Job(
+        photo=photo,
+        output=target,
+        marks_in=marks_in,
+        marks_out=marks_out,
+        compare=comparison,
+        add_provenance=add_provenance,
+        version=version("old-pictures-restoration"),
+    )
+
+
+@dataclass
+class _Batch:
+    """Runs jobs, tells the user, and remembers what failed."""
+
+    as_json: bool
+    num_photos: int
+
+    def __post_init__(self) -> None:
+        self.failed: list[str] = []
+        self.num_skipped = 0
+        self.num_restored = 0
+        self._bar: Any = None
+
+    def say(self, line: str) -> None:
+        """Tell the user something that isn't a result."""
+        if self._bar is not None:
+            self._bar.write(line, file=sys.stderr)
+        else:
+            click.echo(line, err=True)
+
+    def fail(self, photo: Path, problem: str) -> None:
+        """Remember what failed; the rest goes on."""
+        self.failed.append(problem)
+        if self.as_json:
+            self._print(json.dumps({"photo": str(photo), "status": "failed", "error": problem}))
+        if self.num_photos > 1:
+            self.say(f"failed: {problem}")
+
+    def may_skip(self, job: Job, *, force: bool, named: bool) -> bool:
+        """Whether a photograph is done already.
+
+        Raises:
+            RestoreError: If the output was named by the user and is there.
+        """
+        from restore.errors import PhotoError
+        from restore.plan import is_output
+
+        if is_output(job.photo) and not named:
+            self._skip(job, "was written by restore; name an output with -o to restore it again")
+            return True
+        if force:
+            return False
+        for path in (job.marks_out, job.output):
+            if path is None or not path.exists():
+                continue
+            if named or path is not job.output:
+                raise PhotoError(f"{path}: exists; --force overwrites it")
+            self._skip(job, f"done already ({job.output}); --force restores it again")
+            return True
+        return False
+
+    def run(self, restorer: Restorer, jobs: list[Job], settings: RestoreSettings) -> None:
+        """Restore one photograph after the other."""
+        from tqdm import tqdm
+
+        from restore.errors import RestoreError
+        from restore.job import run_job
+
+        self._bar = tqdm(
+            total=len(jobs),
+            disable=not sys.stderr.isatty(),
+            bar_format="{l_bar}{bar}| {n:.2f}/{total_fmt} photographs, {remaining} left",
+        )
+        with self._bar:
+            for index, job in enumerate(jobs):
+                self._bar.set_description(job.photo.name, refresh=False)
+                name = job.photo
+
+                def show(done_frac: float, done: int = index) -> None:
+                    self._bar.update(done + done_frac - self._bar.n)
+
+                def tell(line: str, name: Path = name) -> None:
+                    self.say(f"{name}: {line}")
+
+                try:
+                    report = run_job(restorer, job, settings, on_notice=tell, on_progress=show)
+                except RestoreError as error:
+                    message = str(error)
+                    self.fail(
+                        job.photo,
+                        message if str(job.photo) in message else f"{job.photo}: {message}",
+                    )
+                else:
+                    self.num_restored += 1
+                    self._print(json.dumps(report) if self.as_json else str(job.output))
+                show(1.0)
+        self._bar = None
+
+    def finish(self) -> None:
+        """Name what failed and leave with the right status."""
+        if self.num_photos > 1:
+            self.say(
+                f"{self.num_restored} restored, {self.num_skipped} skipped, "
+                f"{len(self.failed)} failed"
+            )
+        if len(self.failed) == 1 and self.num_photos == 1:
+            raise click.ClickException(self.failed[0])
+        if self.failed:
+            lines = "\n".join(f"  {line}" for line in self.failed)
+            plural = "s" if len(self.failed) > 1 else ""
+            raise click.ClickException(f"{len(self.failed)} photograph{plural} failed:\n{lines}")
+
+    def _skip(self, job: Job, why: str) -> None:
+        self.num_skipped += 1
+        if self.as_json:
+            report = {"photo": str(job.photo), "restored": str(job.output), "status": "skipped"}
+            self._print(json.dumps(report))
+        self.say(f"{job.photo}: {why}")
+
+    def _print(self, line: str) -> None:
+        if self._bar is not None:
+            self._bar.write(line, file=sys.stdout)
+        else:
+            click.echo(line)

@@ -1,0 +1,194 @@
+"""Restore one photograph from file to file."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyvips
+from numpy.typing import NDArray
+
+from restore.colors import Srgb
+from restore.errors import PhotoError
+from restore.output import (
+    PrivateFolder,
+    RowFile,
+    describe,
+    encode,
+    output_format,
+    to_depth,
+)
+from restore.photo import Photo, srgb_profile
+from restore.plan import Job
+from restore.provenance import Provenance
+from restore.restorer import Restorer
+from restore.settings import RestoreSettings
+
+SOFTWARE = "old-pictures-restoration"
+_COMPARE_HEIGHT_PX = 1000
+
+
+def run_job(
+    restorer: Restorer,
+    job: Job,
+    settings: RestoreSettings,
+    *,
+    on_notice: Callable[[str], None] = lambda line: None,
+    on_progress: Callable[[float], None] = lambda done_frac: None,
+) -> dict[str, Any]:
+    """Restore one photograph and write what was asked for.
+
+    Args:
+        restorer: The loaded network.
+        job: What to do.
+        settings: What is wanted of the restoration.
+        on_notice: Receives lines for the user.
+        on_progress: Receives what part is done.
+
+    Returns:
+        A report of JSON values.
+
+    Raises:
+        RestoreError: If the photograph can't be read, restored or written; then nothing was.
+    """
+    started = time.monotonic()
+    notices: list[str] = []
+
+    def notice(line: str) -> None:
+        notices.append(line)
+        on_notice(line)
+
+    with Photo(job.photo) as photo:
+        for line in photo.notices:
+            notice(line)
+        shown = len(photo.notices)
+        if photo.path.exists() and job.output.exists() and photo.path.samefile(job.output):
+            raise PhotoError(f"{job.output}: is the photograph itself, which is never overwritten")
+        file_format = output_format(job.output)
+        if photo.dtype == np.uint16 and file_format in ("jpeg", "webp"):
+            notice(f"{file_format.upper()} holds 8 bits a channel; .png and .tif keep all 16")
+        marks_in = None if job.marks_in is None else read_mask(job.marks_in)
+        try:
+            with PrivateFolder(job.output) as folder:
+                marks_frac = _restore_into(
+                    folder, restorer, photo, job, settings, marks_in, notice, on_progress
+                )
+        except OSError as error:
+            raise PhotoError(f"{job.output}: can't be written ({error.strerror})") from error
+        for line in photo.notices[shown:]:
+            notice(line)
+        if job.compare is not None:
+            write_comparison(job.photo, job.output, job.compare)
+        return {
+            "photo": str(job.photo),
+            "restored": str(job.output),
+            "status": "restored",
+            "model": restorer.name,
+            "device": str(restorer.device),
+            "width": photo.width,
+            "height": photo.height,
+            "depth_bits": photo.depth_bits,
+            "marks_frac": round(marks_frac, 6),
+            "seconds": round(time.monotonic() - started, 3),
+            "notices": notices,
+        }
+
+
+def _restore_into(
+    folder: PrivateFolder,
+    restorer: Restorer,
+    photo: Photo,
+    job: Job,
+    settings: RestoreSettings,
+    marks_in: NDArray[np.uint8] | None,
+    on_notice: Callable[[str], None],
+    on_progress: Callable[[float], None],
+) -> float:
+    """Restore, encode, put in place; returns the part of the area that is marks."""
+    file_format = output_format(job.output)
+    becomes_color = photo.num_bands == 1 and settings.gives_color
+    rows_file = RowFile(folder.path / "rows")
+    marks_file = RowFile(folder.path / "marks")
+    marks_sum = 0.0
+    for rows in restorer.restore_rows(
+        photo,
+        settings,
+        target=Srgb() if becomes_color and not photo.space.is_srgb else None,
+        marks_in=marks_in,
+        on_notice=on_notice,
+        on_progress=on_progress,
+    ):
+        rows_file.add(to_depth(rows.samples, file_format))
+        if job.marks_out is not None:
+            marks_file.add(rows.marks[..., None])
+        marks_sum += float(rows.marks.sum(dtype=np.float64)) / 255
+    is_grey = photo.num_bands == 1 and not becomes_color
+    written = folder.path / f"photo{job.output.suffix}"
+    if settings.changes_nothing and photo.path.suffix.lower() == job.output.suffix.lower():
+        shutil.copyfile(photo.path, written)  # encoding anew would change it
+    else:
+        provenance = None
+        if job.add_provenance:
+            wanted = ", ".join(f"{k} {v}" for k, v in asdict(settings).items())
+            provenance = Provenance.now(f"{SOFTWARE} {job.version}", restorer.name, wanted)
+        icc = srgb_profile() if becomes_color else photo.icc
+        image = describe(rows_file.image(is_grey=is_grey), photo, icc, provenance)
+        encode(image, written, photo, file_format)
+    if job.marks_out is not None:
+        mask = folder.path / "marks.png"
+        encode(marks_file.image(is_grey=True), mask, photo, "png")
+        with PrivateFolder(job.marks_out) as marks_folder:
+            moved = marks_folder.path / "marks.png"
+            shutil.move(mask, moved)
+            marks_folder.publish(moved, photo.mode)
+    folder.publish(written, photo.mode)
+    return marks_sum / (photo.width * photo.height)
+
+
+def read_mask(path: Path) -> NDArray[np.uint8]:
+    """Read marks that a user painted.
+
+    Args:
+        path: Any photograph format; light is damage. Where it has an alpha band that isn't opaque
+            throughout, what is painted is damage, whatever its colour.
+
+    Returns:
+        (h, w) uint8.
+
+    Raises:
+        PhotoError: If it can't be read.
+    """
+    with Photo(path) as photo:
+        rows = photo.open_rows()(0, photo.height)
+    if rows.dtype == np.uint16:
+        rows = (rows >> 8).astype(np.uint8)
+    if photo.has_alpha and rows[..., -1].min() < 255:
+        return np.ascontiguousarray(rows[..., -1])
+    return rows[..., : photo.num_bands].max(axis=-1)
+
+
+def write_comparison(before: Path, after: Path, path: Path) -> None:
+    """Write a picture of two photographs side by side.
+
+    Raises:
+        PhotoError: If one can't be read or the picture can't be written.
+    """
+    halves = []
+    with Photo(before) as first, Photo(after) as second:
+        height = min(_COMPARE_HEIGHT_PX, first.height)
+        width = max(1, round(first.width * height / first.height))
+        for photo in (first, second):
+            small = photo.space.to_srgb(photo.reduced(height, width))
+            halves.append(np.rint(small.clip(0, 1) * 255).astype(np.uint8))
+        line = np.full((height, max(2, width // 100), 3), 255, np.uint8)
+        pair = np.ascontiguousarray(np.concatenate([halves[0], line, halves[1]], axis=1))
+        image = pyvips.Image.new_from_array(pair).copy(interpretation="srgb")
+        with PrivateFolder(path) as folder:
+            written = folder.path / f"compare{path.suffix}"
+            encode(image, written, first, output_format(path))
+            folder.publish(written, first.mode)

@@ -1,0 +1,55 @@
+"""What a user wants of a restoration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestoreSettings:
+    """What is wanted of a restoration.
+
+    Attributes:
+        strength: Of everything below but `regrain`; 0 leaves the photograph as it is.
+        denoise: How much of the fine change outside the marks: grain, blur, noise.
+        damage: How much of the change inside the marks: scratches, dust, stains, tears.
+        tone: How much of the change of brightness and contrast over larger areas.
+        color: How much of the change of colour outside the marks.
+        colorize: Whether photographs without colours (grey, sepia) are given some.
+        regrain: Strength of fresh fine grain, 0..1.
+        marks_mode: "add": marks given by the caller count besides those found; "replace": instead,
+            and what only the network takes for damage is left alone.
+    """
+
+    strength: float = 1.0
+    denoise: float = 1.0
+    damage: float = 1.0
+    tone: float = 1.0
+    color: float = 1.0
+    colorize: bool = True
+    regrain: float = 0.0
+    marks_mode: Literal["add", "replace"] = "add"
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range.
+
+        Raises:
+            ValueError: Naming the value.
+        """
+        for name in ("strength", "denoise", "damage", "tone", "color", "regrain"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie in 0..1, got {getattr(self, name)}")
+        if self.marks_mode not in ("add", "replace"):
+            raise ValueError(f'marks_mode must be "add" or "replace", got {self.marks_mode!r}')
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether the photograph comes back as it was."""
+        aspects = (self.denoise, self.damage, self.tone, self.color)
+        return self.regrain == 0 and (self.strength == 0 or not any(aspects))
+
+    @property
+    def gives_color(self) -> bool:
+        """Whether a grey photograph may come back in colour."""
+        return self.colorize and self.strength * self.color > 0

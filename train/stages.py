@@ -1,0 +1,318 @@
+"""A run from its first step to its exported weights, stage by stage.
+
+NoGAN: the generator learns alone at growing sizes, then the critic alone, then both for a short
+while, which ends where a measurement says so.
+
+Source:
+    Antic, Howard, Kelley 2019, "Decrappification, DeOldification, and super resolution" (NoGAN).
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import asdict
+from datetime import date
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+import torch
+
+from degrade import PairReader
+from restore.checkpoint import ModelMetadata, save_generator
+from train.adversarial import CriticTraining, Look, describe_verdict, judge_looks
+from train.callbacks import Autocast, Average, Guard, Pace, Saver, Stopper, find_report_interval
+from train.config import StageConfig, TrainConfig, decode_config, describe_config, encode_config
+from train.data import HeldoutLoader, StagePairs, build_loaders
+from train.errors import DivergenceError, RunError
+from train.fastai_names import Callback
+from train.heldout import Heldout, measure_heldout
+from train.learner import Networks, build_learner, build_networks, build_schedule
+from train.run_state import (
+    Position,
+    RunState,
+    get_rng_state,
+    load_state,
+    save_state,
+    set_rng_state,
+)
+from train.runlog import RunLog, StepLog
+
+MODEL_NAME = "model.safetensors"
+CONFIG_NAME = "config.json"
+# Epochs of a stage: it ends by itself.
+_ENDLESS = 10**6
+# Seconds of a time limit that are kept for starting and for exporting.
+_RESERVE_S = 10.0
+
+
+class Run:
+    """A training run and its folder.
+
+    Attributes:
+        folder: Configuration, log, sheets, state and exported weights.
+        config: What the run does.
+        position: How far it has come.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        pairs: Path,
+        config: TrainConfig,
+        *,
+        minutes: float | None = None,
+        init: Path | None = None,
+        state: RunState | None = None,
+    ) -> None:
+        self.folder = folder
+        self.pairs = pairs
+        self.config = config
+        self.minutes = minutes or 0.0
+        self.reader = PairReader(pairs, split="train")
+        heldout = PairReader(pairs, split="val")
+        if len(heldout) == 0:
+            click.echo("no held-out pairs in this build: measuring on pairs trained on", err=True)
+            heldout = self.reader
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        # Fail before the first stage rather than at a later one.
+        for number, stage in enumerate(config.stages):
+            StagePairs(self.reader, stage, config.seed, number)
+        self.heldout = HeldoutLoader(heldout, config.heldout_num, config.heldout_size_px, batch=8)
+        self.heldout.to(self.device)
+        self.networks: Networks = build_networks(config, self.device, init)
+        self.autocast = Autocast(self.device, config.precision)
+        self.position = Position()
+        self.looks: list[Look] = []
+        self.best: dict[str, Any] = {}
+        self.broken: set[int] = set()
+        self._pairs_digest = blake2b(
+            msgspec.json.encode(self.reader.manifest, order="sorted"), digest_size=16
+        ).hexdigest()
+        if state is not None:
+            self._restore(state)
+        self._make_folder()
+        self.log = RunLog(folder, keep_steps=self.position.total_steps)
+
+    def train(self) -> dict[str, float]:
+        """Do what is left of the run.
+
+        Returns:
+            What the exported weights measure on the held-out pairs, by name.
+
+        Raises:
+            DivergenceError: If training went astray; the last good state and weights are kept.
+            RunError: If the folder can't be written.
+        """
+        scores: dict[str, float] = {}
+        try:
+            while self.position.stage < len(self.config.stages):
+                self._run_stage(self.config.stages[self.position.stage])
+                self.position.begin_stage(self.position.stage + 1)
+                self.looks, self.best = [], {}
+                self.save()
+            scores = self._measure()
+            self.export(scores)
+        except DivergenceError as error:
+            self.export(scores)
+            raise DivergenceError(
+                f"stopped in stage {self.position.stage + 1}, step {self.position.step}: {error}. "
+                f"The weights before it are in {self.folder / MODEL_NAME}, the last good state in "
+                f"{self.folder}"
+            ) from error
+        finally:
+            self.log.close()
+        if self.broken:
+            click.echo(
+                f"skipped {len(self.broken)} broken samples: "
+                + ", ".join(self.reader.keys[i] for i in sorted(self.broken)[:10]),
+                err=True,
+            )
+        return scores
+
+    def save(self) -> None:
+        """Save the run's state."""
+        tensors = self.networks.get_state()
+        if self.best:
+            tensors["best"] = self.best
+        state = RunState(
+            config=encode_config(self.config).decode(),
+            pairs=str(self.pairs.resolve()),
+            pairs_digest=self._pairs_digest,
+            minutes=self.minutes,
+            position=self.position,
+            tensors=tensors,
+            rng=get_rng_state(),
+            looks=[asdict(look) for look in self.looks],
+            broken=sorted(self.broken),
+        )
+        save_state(self.folder, state)
+
+    def export(self, scores: dict[str, float]) -> None:
+        """Write the weight average for `restore`."""
+        manifest = self.reader.manifest
+        metadata = ModelMetadata(
+            name=f"{self.config.name}-{self.position.total_steps}",
+            description=f"Trained with the {self.config.name} preset for "
+            f"{self.position.total_steps} steps, "
+            f"{(self.position.run_s + self.position.stage_s) / 60:.0f} minutes.",
+            data={
+                "num_train": len(self.reader),
+                "pairs": self._pairs_digest,
+                "profile": manifest.profile["name"],
+                "size_px": manifest.size_px,
+                "training": describe_config(self.config),
+            },
+            scores=scores,
+            created=date.today().isoformat(),
+        )
+        save_generator(self.folder / MODEL_NAME, self.networks.average, metadata)
+
+    def _restore(self, state: RunState) -> None:
+        if state.pairs_digest != self._pairs_digest:
+            raise RunError(f"{self.pairs}: not the pairs that the run in {self.folder} began with")
+        tensors = dict(state.tensors)
+        self.best = tensors.pop("best", {})
+        self.networks.set_state(tensors)
+        self.position = state.position
+        self.looks = [msgspec.convert(look, Look, strict=False) for look in state.looks]
+        self.broken = set(state.broken)
+        set_rng_state(state.rng)
+
+    def _make_folder(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / CONFIG_NAME).write_bytes(
+                msgspec.json.format(encode_config(self.config), indent=2) + b"\n"
+            )
+        except OSError as error:
+            raise RunError(f"{self.folder}: can't be written ({error.strerror})") from error
+
+    def _run_stage(self, stage: StageConfig) -> None:
+        position, config = self.position, self.config
+        if self.minutes and not position.stage_budget_s:
+            position.stage_budget_s = self._share_time()
+        pace = Pace(position, stage.steps)
+        report_s = find_report_interval(stage, config.report_s, position.stage_budget_s)
+        report_steps = max(1, int(find_report_interval(stage, config.report_steps, stage.steps)))
+        guard = Guard(list(self.networks.generator.parameters()), config.clip_norm)
+        stopper = Stopper(pace, report_steps, report_s)
+        log = StepLog(self.log, pace, guard, self._name_stage(stage), config.log_steps)
+        log.broken = self.broken
+        callbacks: list[Callback] = [pace, self.autocast, guard, log, stopper]
+        callbacks.append(Saver(self.save, position, config.log_steps, config.save_s))
+        callbacks.append(Heldout(lambda: self._look(stage, stopper)))
+        if stage.kind != "critic":
+            networks = self.networks
+            callbacks.append(
+                Average(networks.generator, networks.average, config.ema_decay, position)
+            )
+        if stage.kind != "generator":
+            callbacks.append(self._build_critic_training(stage))
+        if stage.kind == "adversarial" and not self.looks:
+            self._look(stage, stopper)
+
+        pairs = StagePairs(self.reader, stage, config.seed, position.stage)
+        loaders = build_loaders(
+            pairs,
+            self.heldout,
+            num_steps=_ENDLESS if pace.is_timed else report_steps,
+            batch=stage.batch,
+            num_workers=config.num_workers,
+            device=self.device,
+        )
+        callbacks.append(_Place(position))
+        learner = build_learner(self.networks, config, stage, loaders, callbacks)
+        if pace.done_frac < 1:  # a run killed between a stage's end and the next save
+            learner.fit(_ENDLESS)
+        if stage.kind == "adversarial":
+            self._end_adversarial()
+
+    def _build_critic_training(self, stage: StageConfig) -> CriticTraining:
+        alone = stage.kind == "critic"
+        return CriticTraining(
+            self.networks.critic,
+            self.networks.critic_optimizer,
+            self.autocast,
+            build_schedule(stage.lr if alone else stage.critic_lr, self.config.warmup_frac),
+            alone=alone,
+        )
+
+    def _share_time(self) -> float:
+        """Seconds for the stage that begins: its share of what is left."""
+        left_s = max(60 * self.minutes - _RESERVE_S - self.position.run_s, 1.0)
+        shares = [stage.time_frac for stage in self.config.stages[self.position.stage :]]
+        return left_s * shares[0] / sum(shares)
+
+    def _name_stage(self, stage: StageConfig) -> str:
+        return f"{self.position.stage + 1}-{stage.kind}-{stage.size_px}"
+
+    def _measure(self, sheet: Path | None = None) -> dict[str, float]:
+        return measure_heldout(
+            self.networks.average, self.heldout, self.autocast.build_context, sheet
+        )
+
+    def _look(self, stage: StageConfig, stopper: Stopper) -> None:
+        """Measure the average, draw a sheet, export; in an adversarial stage judge."""
+        if stage.kind == "critic":
+            return
+        name = self._name_stage(stage)
+        sheet = self.folder / "sheets" / f"{name}-{self.position.step:06d}.jpg"
+        scores = self._measure(sheet)
+        self.log.add(
+            self.log.heldout,
+            {
+                "stage": name,
+                "step": self.position.step,
+                "total_steps": self.position.total_steps,
+                "run_s": round(self.position.run_s + self.position.stage_s, 1),
+                **scores,
+            },
+        )
+        if stage.kind == "adversarial":
+            self.looks.append(
+                Look(self.position.step, scores["swd"], scores["luma_psnr_db"], scores["delta_e"])
+            )
+            best, is_stale = judge_looks(self.looks)
+            if best is self.looks[-1]:
+                self.best = copy.deepcopy(self.networks.average.state_dict())
+            stopper.must_stop = is_stale
+        self.export(scores)
+
+    def _end_adversarial(self) -> None:
+        """Go back to the best look, and write down why."""
+        self.networks.average.load_state_dict(self.best)
+        self.networks.generator.load_state_dict(self.best)
+        verdict = json.dumps(describe_verdict(self.looks), indent=2)
+        path = self.folder / f"adversarial-{self.position.stage + 1}.json"
+        path.write_text(verdict + "\n")
+
+
+class _Place(Callback):  # type: ignore[misc]  # fastai ships no types
+    """Tells the loader at which step of the stage a pass begins."""
+
+    order = 0
+
+    def __init__(self, position: Position) -> None:
+        self.position = position
+
+    def before_train(self) -> None:
+        self.dls.train.step = self.position.step
+
+
+def resume_run(folder: Path, pairs: Path | None = None) -> Run:
+    """Continue a run that was interrupted.
+
+    Args:
+        folder: Of the run.
+        pairs: Where its pairs are now, if they were moved.
+
+    Raises:
+        RunError: If there is no state to continue from, or the pairs are others.
+    """
+    state = load_state(folder)
+    config = decode_config(state.config.encode(), str(folder))
+    return Run(folder, pairs or Path(state.pairs), config, minutes=state.minutes, state=state)
