@@ -26,6 +26,8 @@ __all__ = ["Generator", "GeneratorConfig", "fill_from_around"]
 _GATE_STRETCH = 0.05
 # Logit of the marks before training: 2 % everywhere, below the stretch, so the gate starts closed.
 _MARKS_BIAS = -4.0
+# Tone and tint are decided at 1/8 of the photograph's size, where one look takes in a face.
+_TONE_LEVEL = 3
 
 
 class _ChannelNorm(nn.Module):
@@ -90,10 +92,13 @@ class Generator(nn.Module):
         self.up = nn.ModuleList(nn.Conv2d(widths[i + 1], widths[i], 1) for i in range(num_up))
         self.fill = nn.ParameterList(torch.zeros(1, w, 1, 1) for w in widths[:-1])
         self.decoder = nn.ModuleList(map(_stack, widths[:-1], config.decoder_blocks))
+        self.tone_level = min(_TONE_LEVEL, num_up)
+        self.tone_out = nn.Conv2d(widths[self.tone_level], 12, 1)
         self.paint_norm = _ChannelNorm(widths[0])
         self.paint_out = nn.Conv2d(widths[0], 3, 3, padding=1)
 
-        for layer, bias in ((self.paint_out, 0.0), (self.marks_out, _MARKS_BIAS)):
+        still = ((self.tone_out, 0.0), (self.paint_out, 0.0), (self.marks_out, _MARKS_BIAS))
+        for layer, bias in still:
             nn.init.zeros_(layer.weight)
             nn.init.constant_(layer.bias, bias)  # type: ignore[arg-type]  # Conv2d's default bias
 
@@ -134,14 +139,41 @@ class Generator(nn.Module):
         for _ in skips[1:]:
             gates.append(F.avg_pool2d(gates[-1], 2))  # (N, 1, H / 2^i, W / 2^i)
 
+        deep = x
         for i in reversed(range(len(skips))):
             seen = skips[i] + gates[i] * (self.fill[i].to(x.dtype) - skips[i])
             x = self.decoder[i](_double(self.up[i](x)) + seen)  # (N, widths[i], H / 2^i, W / 2^i)
+            if i == self.tone_level:
+                deep = x
         residual = self.paint_out(F.relu(self.paint_norm(x)))  # (N, 3, H, W)
 
         around = fill_from_around(photo, gate)  # (N, 3, H, W)
-        restored = photo + gate * (around - photo) + residual.to(photo.dtype)
-        return restored, marks_logits
+        toned = self._adjust_tone(photo + gate * (around - photo), self.tone_out(deep))
+        return toned + residual.to(photo.dtype), marks_logits
+
+    def _adjust_tone(self, photo: Tensor, coefficients: Tensor) -> Tensor:
+        """Add to each pixel an affine function of its own colour, one that varies slowly in space.
+
+        Contrast, fading and casts are such functions, which sums of convolutions learn slowly.
+
+        Args:
+            photo: (N, 3, H, W).
+            coefficients: (N, 12, H / 2^level, W / 2^level): a 3×3 matrix by rows, then an offset.
+
+        Returns:
+            (N, 3, H, W).
+
+        Source:
+            Gharbi et al. 2017, "Deep bilateral learning for real-time image enhancement"
+            (HDRNet); ours has no guide, only a grid.
+        """
+        scale = float(2**self.tone_level)
+        grid = F.interpolate(coefficients.to(photo.dtype), scale_factor=scale, mode="bilinear")
+        centred = photo - 0.5
+        added = [
+            (grid[:, 3 * c : 3 * c + 3] * centred).sum(1) + grid[:, 9 + c] for c in range(3)
+        ]
+        return photo + torch.stack(added, dim=1)
 
     def _find_marks(self, skips: list[Tensor], deepest: Tensor) -> Tensor:
         y = self.marks_in(deepest)  # (N, marks_width, H / alignment, W / alignment)

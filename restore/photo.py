@@ -81,8 +81,12 @@ class Photo:
         self.close()
 
     def close(self) -> None:
-        """Remove the private copy of a large photograph that was stored turned."""
+        """Let go of every file, and remove the private copy of one that was stored turned."""
         self._upright = None
+        # libvips remembers its last operations, and with them open (even deleted) files.
+        size = pyvips.cache_get_max()
+        pyvips.cache_set_max(0)
+        pyvips.cache_set_max(size)
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None

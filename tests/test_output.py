@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -302,6 +303,16 @@ def test_failed_run_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(PhotoError):
         _restore(path, restorer=Restorer(tiny_generator(), tile_px=64))
     assert [entry.name for entry in tmp_path.iterdir()] == ["photo.png"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux' /proc")
+def test_no_file_stays_open(tmp_path: Path) -> None:
+    """Restoring many photographs holds neither files nor deleted ones' disk space."""
+    write_pillow("RGB")(tmp_path / "photo.png")
+    _restore(tmp_path / "photo.png", tmp_path / "out.tif", marks_out=tmp_path / "m.png")
+    links = [Path("/proc/self/fd") / name for name in os.listdir("/proc/self/fd")]
+    targets = [str(link.readlink()) for link in links if link.is_symlink()]
+    assert not [target for target in targets if str(tmp_path) in target]
 
 
 def test_photo_itself_is_never_overwritten(tmp_path: Path) -> None:
