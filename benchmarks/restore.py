@@ -68,6 +68,7 @@ def save_random_weights(path: Path) -> None:
             if parameter.ndim == 4 and not parameter.any():
                 parameter.normal_(std=0.5 / parameter[0].numel() ** 0.5)
         generator.paint_out.weight.mul_(0.2)
+        generator.tone_out.weight.mul_(0.1)
     save_generator(path, generator, ModelMetadata(name="random"))
 
 

@@ -301,7 +301,7 @@ def fit_gamut(photo: Floats, changed: Floats) -> Floats:
     )
     chroma = wrong - luma
     edge = np.where(chroma > 0, high, low) - luma
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         room = np.where(chroma != 0, edge / chroma, np.inf).min(axis=-1, keepdims=True)
     fitted = changed.copy()
     fitted[out] = luma + chroma * room.clip(0, 1)

@@ -16,12 +16,14 @@ class GeneratorConfig:
         encoder_blocks: Residual blocks per scale on the way down.
         decoder_blocks: Residual blocks per scale on the way up (the deepest scale has none).
         marks_width: Channels of the decoder that finds the marks.
+        tone_scale: Scale at which tone and colour are read off; 3 is an eighth of the size.
     """
 
     widths: tuple[int, ...] = (16, 32, 64, 128, 256, 256)
     encoder_blocks: tuple[int, ...] = (1, 1, 1, 1, 2, 3)
     decoder_blocks: tuple[int, ...] = (1, 1, 1, 1, 1)
     marks_width: int = 16
+    tone_scale: int = 3
 
     def __post_init__(self) -> None:
         """Refuse sizes that describe no network.
@@ -35,6 +37,8 @@ class GeneratorConfig:
             raise ValueError("encoder_blocks: one number per entry of widths is needed")
         if len(self.decoder_blocks) != len(self.widths) - 1:
             raise ValueError("decoder_blocks: one number fewer than widths is needed")
+        if not 0 <= self.tone_scale < len(self.decoder_blocks):
+            raise ValueError("tone_scale: the decoder has no such scale")
         if not all(4 <= width <= 1024 for width in (*self.widths, self.marks_width)):
             raise ValueError("widths, marks_width: each must lie in 4..1024")
         if not all(0 <= num <= 16 for num in (*self.encoder_blocks, *self.decoder_blocks)):

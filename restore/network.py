@@ -5,6 +5,10 @@ half-opaque physical damage); the wide one paints the photograph. Wherever marks
 encoder's features are faded out of the wide decoder's skip connections and the photograph itself is
 replaced by a smooth fill from around, so that damage does not leak into what is painted.
 
+The wide decoder answers in the reverse order of the damage: at native resolution a residual takes
+away grain and what is left of marks, then a smooth field of colour matrices and offsets, read off
+at a coarse scale, undoes fading and toning, brings back contrast and lays colour.
+
 Nothing here looks at statistics over space (no batch, group or instance norm, no global pooling),
 so a tile gives the same values as the whole photograph away from the tile's edges, if the tile
 starts at a multiple of `Generator.alignment`.
@@ -126,7 +130,7 @@ class Generator(nn.Module):
             height, width = photo.shape[-2:]
             raise ValueError(f"sides must be multiples of {self.alignment}, got {height}x{width}")
         skips: list[Tensor] = []
-        x = self.stem(photo - 0.5)  # (N, widths[0], H, W)
+        x = self.stem(2 * photo - 1)  # (N, widths[0], H, W)
         for i, blocks in enumerate(self.encoder):
             x = blocks(x)  # (N, widths[i], H / 2^i, W / 2^i)
             if i < len(self.down):
@@ -147,7 +151,7 @@ class Generator(nn.Module):
                 deep = x
         residual = self.paint_out(F.relu(self.paint_norm(x)))  # (N, 3, H, W)
 
-        around = fill_from_around(photo, gate)  # (N, 3, H, W)
+        around = fill_from_around(photo, gate, num_scales=len(skips))  # (N, 3, H, W)
         toned = self._adjust_tone(photo + gate * (around - photo), self.tone_out(deep))
         return toned + residual.to(photo.dtype), marks_logits
 
@@ -170,9 +174,7 @@ class Generator(nn.Module):
         scale = float(2**self.tone_level)
         grid = F.interpolate(coefficients.to(photo.dtype), scale_factor=scale, mode="bilinear")
         centred = photo - 0.5
-        added = [
-            (grid[:, 3 * c : 3 * c + 3] * centred).sum(1) + grid[:, 9 + c] for c in range(3)
-        ]
+        added = [(grid[:, 3 * c : 3 * c + 3] * centred).sum(1) + grid[:, 9 + c] for c in range(3)]
         return photo + torch.stack(added, dim=1)
 
     def _find_marks(self, skips: list[Tensor], deepest: Tensor) -> Tensor:
@@ -181,6 +183,24 @@ class Generator(nn.Module):
             y = F.relu(_double(y) + self.marks_skip[i](skips[i]))
             y = F.relu(self.marks_conv[i](y))  # (N, marks_width, H / 2^i, W / 2^i)
         return self.marks_out(y).float()  # (N, 1, H, W)
+
+
+def _change_tone(photo: Tensor, tone: Tensor) -> Tensor:
+    """Add to each pixel a matrix times its colour (around middle grey) and an offset.
+
+    Args:
+        photo: (N, 3, H, W).
+        tone: (N, 12, h, w): nine entries of matrices by rows, then three of offsets; enlarged.
+
+    Source:
+        Gharbi et al. 2017, "Deep bilateral learning for real-time image enhancement", eq. 6; ours
+        varies over the picture only, not with the pixel's own tone.
+    """
+    size = (photo.shape[-2], photo.shape[-1])
+    field = F.interpolate(tone, size=size, mode="bilinear", align_corners=False)
+    centred = photo - 0.5
+    rows = [(field[:, 3 * i : 3 * i + 3] * centred).sum(1) for i in range(3)]
+    return photo + torch.stack(rows, dim=1) + field[:, 9:]
 
 
 def _gate(marks_logits: Tensor, known_marks: Tensor | None) -> Tensor:
@@ -204,7 +224,6 @@ def fill_from_around(photo: Tensor, marks: Tensor, num_scales: int = 5) -> Tenso
     Source:
         Gortler, Grzeszczuk, Szeliski, Cohen 1996, "The Lumigraph", pull-push (section 3.4.2).
     """
-    num_scales = min(num_scales, _num_halvings(photo))
     weights = [1 - marks]
     sums = [photo * weights[0]]  # premultiplied by the weight
     for _ in range(num_scales):
@@ -215,11 +234,3 @@ def fill_from_around(photo: Tensor, marks: Tensor, num_scales: int = 5) -> Tenso
     for total, weight in zip(reversed(sums[:-1]), reversed(weights[:-1]), strict=True):
         filled = total + (1 - weight) * _double(filled)
     return filled
-
-
-def _num_halvings(photo: Tensor) -> int:
-    """How often both sides can be halved."""
-    num = 0
-    while not any(side % 2 ** (num + 1) for side in photo.shape[-2:]):
-        num += 1
-    return num

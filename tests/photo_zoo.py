@@ -23,7 +23,7 @@ HEIGHT, WIDTH = 46, 71
 DPI = 600
 
 TINY = GeneratorConfig(
-    widths=(8, 8, 8), encoder_blocks=(1, 1, 1), decoder_blocks=(1, 1), marks_width=4
+    widths=(8, 8, 8), encoder_blocks=(1, 1, 1), decoder_blocks=(1, 1), marks_width=4, tone_scale=1
 )
 
 
@@ -52,6 +52,7 @@ def tiny_generator(*, seed: int | None = 0) -> Generator:
                 if parameter.ndim == 4 and not parameter.any():
                     parameter.normal_(std=0.5 / parameter[0].numel() ** 0.5)
             generator.paint_out.weight.mul_(0.2)
+            generator.tone_out.weight.mul_(0.1)
             generator.marks_out.weight.mul_(20)
             generator.marks_out.bias.fill_(-1.0)
     return generator.requires_grad_(False).eval()

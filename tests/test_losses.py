@@ -65,18 +65,30 @@ def test_chroma_error_is_the_length_of_the_difference() -> None:
     assert float(value) == pytest.approx(0.5, abs=1.5e-3)
 
 
-def test_edges_ignore_a_constant_error() -> None:
-    """A photograph that is too bright everywhere has the right edges."""
-    luma = torch.rand(1, 1, 8, 8)
-    assert float(losses.measure_edges(luma + 0.25, luma)) == pytest.approx(0, abs=1e-6)
+def test_detail_ignores_a_constant_error() -> None:
+    """A photograph that is too bright everywhere has the right detail."""
+    luma = torch.rand(1, 1, 32, 32)
+    value = losses.measure_detail(luma + 0.25, luma, torch.ones_like(luma))
+    assert float(value) == pytest.approx(0, abs=1e-6)
 
 
-def test_edges_count_both_directions() -> None:
-    """A missing step of 0.5 across one of three column borders costs 0.5 / 3."""
-    clean = torch.zeros(1, 1, 4, 4)
-    clean[..., 2:] = 0.5
-    value = losses.measure_edges(torch.zeros_like(clean), clean)
-    assert float(value) == pytest.approx(0.5 / 3, abs=1e-3)
+def test_detail_counts_noise_at_its_scale() -> None:
+    """A checkerboard of ±0.1 lies in the finest band alone and costs 0.1 there."""
+    rows, columns = torch.meshgrid(torch.arange(32), torch.arange(32), indexing="ij")
+    noise = (0.1 - 0.2 * ((rows + columns) % 2)).reshape(1, 1, 32, 32)
+    value = losses.measure_detail(noise, torch.zeros_like(noise), torch.ones_like(noise))
+    assert float(value) == pytest.approx(0.1, abs=1.5e-3)
+
+
+def test_detail_sees_noise_behind_a_wrong_tone() -> None:
+    """With a bias of 0.3, noise doesn't change the luma term but does change the detail term."""
+    torch.manual_seed(0)
+    clean = torch.zeros(1, 1, 64, 64)
+    flat, noisy = clean + 0.3, clean + 0.3 + 0.1 * torch.randn_like(clean)
+    ones = torch.ones_like(clean)
+    luma = [float(losses.measure_luma(photo, clean, ones)) for photo in (flat, noisy)]
+    assert luma[1] == pytest.approx(luma[0], rel=0.02)
+    assert float(losses.measure_detail(noisy, clean, ones)) > 0.1
 
 
 def test_marks_loss_is_zero_for_the_right_answer() -> None:
@@ -119,21 +131,21 @@ def test_feature_matching_is_the_mean_distance_and_spares_the_clean_side() -> No
     fake = [torch.ones(2, requires_grad=True), torch.full((4,), -3.0, requires_grad=True)]
     value = losses.match_features(real, fake)
     value.backward()
-    assert float(value) == pytest.approx(2)
+    assert value.item() == pytest.approx(2)
     assert real[0].grad is None
     assert fake[0].grad is not None
 
 
 def test_fidelity_loss_is_the_weighted_sum_of_its_terms() -> None:
     """The total is Σ weight · term over the terms that were noted."""
-    weights = LossWeights(luma=1, chroma=2, edges=3, marks=4)
+    weights = LossWeights(luma=1, chroma=2, detail=3, marks=4)
     loss = losses.FidelityLoss(weights, LossShape())
     clean, restored = torch.rand(2, 3, 16, 16), torch.rand(2, 3, 16, 16)
     marks = (torch.rand(2, 1, 16, 16) > 0.8).float()
     total = loss((restored, torch.randn(2, 1, 16, 16)), clean, marks)
     terms = {name: float(value) for name, value in loss.terms.items()}
-    assert set(terms) == {"luma", "chroma", "edges", "marks"}
-    expected = terms["luma"] + 2 * terms["chroma"] + 3 * terms["edges"] + 4 * terms["marks"]
+    assert set(terms) == {"luma", "chroma", "detail", "marks"}
+    expected = terms["luma"] + 2 * terms["chroma"] + 3 * terms["detail"] + 4 * terms["marks"]
     assert float(total) == pytest.approx(expected)
 
 
@@ -145,7 +157,7 @@ def test_fidelity_loss_is_zero_for_the_clean_photograph() -> None:
     assert float(loss((clean, (marks - 0.5) * 200), clean, marks)) == pytest.approx(0, abs=1e-6)
 
 
-@pytest.mark.parametrize("name", ["luma", "chroma", "edges", "marks"])
+@pytest.mark.parametrize("name", ["luma", "chroma", "detail", "marks"])
 def test_a_term_of_weight_zero_is_left_out(name: str) -> None:
     """Switching a term off removes it from the log as well."""
     loss = losses.FidelityLoss(LossWeights(**{name: 0.0}), LossShape())

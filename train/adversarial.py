@@ -15,6 +15,7 @@ from torch import Tensor
 from train.callbacks import Autocast
 from train.critic import Critic
 from train.fastai_names import Callback, CancelBatchException
+from train.learner import share_rate
 from train.losses import FidelityLoss, fool_critic, judge_real_and_fake, match_features
 
 # A restoration may lose this much fidelity to the critic for free; beyond, it is paid for.
@@ -74,8 +75,9 @@ class CriticTraining(Callback):  # type: ignore[misc]  # fastai ships no types
     def _train_critic(self) -> Tensor:
         damaged, clean = self.x, self.y[0]
         self.critic.requires_grad_(True)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.schedule(self.pct_train)
+        rates = share_rate(self.optimizer, self.schedule(self.pct_train))
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
         with self.autocast.build_context():
             real, _ = self.critic(damaged, clean)
             fake, _ = self.critic(damaged, self.pred[0].detach())

@@ -39,7 +39,9 @@ def restore_classically(damaged: Photo) -> tuple[Photo, Photo]:
     marks = cv2.threshold(contrast, _MARK_CONTRAST, 255, cv2.THRESH_BINARY)[1]
     marks = cv2.dilate(marks, np.ones((3, 3), np.uint8))
     photo = cv2.inpaint(damaged, marks, _INPAINT_RADIUS_PX, cv2.INPAINT_TELEA)
-    photo = cv2.fastNlMeansDenoisingColored(photo, None, _DENOISE_STRENGTH, _DENOISE_STRENGTH, 7, 15)
+    photo = cv2.fastNlMeansDenoisingColored(
+        photo, None, _DENOISE_STRENGTH, _DENOISE_STRENGTH, 7, 15
+    )
     lab = cv2.cvtColor(photo, cv2.COLOR_RGB2LAB)
     lab[:, :, 0] = cv2.createCLAHE(_CLAHE_CLIP, _CLAHE_TILES).apply(lab[:, :, 0])
     return _as_photo(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)), _as_photo(marks)

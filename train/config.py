@@ -31,15 +31,15 @@ class LossWeights(_Config, frozen=True, kw_only=True):
     Attributes:
         luma: Charbonnier distance of luma.
         chroma: Charbonnier distance of chroma, rebalanced towards saturated colours.
-        edges: Charbonnier distance of luma's gradients.
+        detail: Charbonnier distance of luma's Laplacian pyramid.
         marks: Cross-entropy and Dice of the marks.
         adversarial: Hinge loss against the critic.
         features: Feature matching on the critic.
     """
 
-    luma: Weight = 1.0
+    luma: Weight = 0.5
     chroma: Weight = 1.0
-    edges: Weight = 0.5
+    detail: Weight = 1.0
     marks: Weight = 0.2
     adversarial: Weight = 0.01
     features: Weight = 0.1

@@ -88,7 +88,7 @@ def evaluate(
 
     Returns:
         JSON values: `num_photos`, `num_broken`, `methods` (mean of each metric by method) and
-        `faults` (by fault: number of photographs, and the means of the network and of doing nothing).
+        `faults` (by fault: number of photographs, and means of the network and of doing nothing).
 
     Raises:
         DataError: If no pair can be read.
@@ -122,7 +122,8 @@ def evaluate(
     results = {name: summarise(rows[name]) for name in methods}
     for name in methods:
         results[name]["swd"] = metrics.measure_swd(
-            _cut_common(photos[name], photos["clean"]), _cut_common(photos["clean"], photos["clean"])
+            _cut_common(photos[name], photos["clean"]),
+            _cut_common(photos["clean"], photos["clean"]),
         )
     return {
         "num_photos": len(faults),
