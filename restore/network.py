@@ -30,8 +30,6 @@ __all__ = ["Generator", "GeneratorConfig", "fill_from_around"]
 _GATE_STRETCH = 0.05
 # Logit of the marks before training: 2 % everywhere, below the stretch, so the gate starts closed.
 _MARKS_BIAS = -4.0
-# Tone and tint are decided at 1/8 of the photograph's size, where one look takes in a face.
-_TONE_LEVEL = 3
 
 
 class _ChannelNorm(nn.Module):
@@ -96,8 +94,7 @@ class Generator(nn.Module):
         self.up = nn.ModuleList(nn.Conv2d(widths[i + 1], widths[i], 1) for i in range(num_up))
         self.fill = nn.ParameterList(torch.zeros(1, w, 1, 1) for w in widths[:-1])
         self.decoder = nn.ModuleList(map(_stack, widths[:-1], config.decoder_blocks))
-        self.tone_level = min(_TONE_LEVEL, num_up)
-        self.tone_out = nn.Conv2d(widths[self.tone_level], 12, 1)
+        self.tone_out = nn.Conv2d(widths[config.tone_scale], 12, 1)
         self.paint_norm = _ChannelNorm(widths[0])
         self.paint_out = nn.Conv2d(widths[0], 3, 3, padding=1)
 
@@ -143,17 +140,17 @@ class Generator(nn.Module):
         for _ in skips[1:]:
             gates.append(F.avg_pool2d(gates[-1], 2))  # (N, 1, H / 2^i, W / 2^i)
 
-        deep = x
+        tone = x
         for i in reversed(range(len(skips))):
             seen = skips[i] + gates[i] * (self.fill[i].to(x.dtype) - skips[i])
             x = self.decoder[i](_double(self.up[i](x)) + seen)  # (N, widths[i], H / 2^i, W / 2^i)
-            if i == self.tone_level:
-                deep = x
+            if i == self.config.tone_scale:
+                tone = self.tone_out(x)  # (N, 12, H / 2^i, W / 2^i)
         residual = self.paint_out(F.relu(self.paint_norm(x)))  # (N, 3, H, W)
 
         around = fill_from_around(photo, gate, num_scales=len(skips))  # (N, 3, H, W)
-        toned = self._adjust_tone(photo + gate * (around - photo), self.tone_out(deep))
-        return toned + residual.to(photo.dtype), marks_logits
+        repaired = photo + gate * (around - photo) + residual.to(photo.dtype)
+        return self._adjust_tone(repaired, tone), marks_logits
 
     def _adjust_tone(self, photo: Tensor, coefficients: Tensor) -> Tensor:
         """Add to each pixel an affine function of its own colour, one that varies slowly in space.
@@ -162,7 +159,8 @@ class Generator(nn.Module):
 
         Args:
             photo: (N, 3, H, W).
-            coefficients: (N, 12, H / 2^level, W / 2^level): a 3×3 matrix by rows, then an offset.
+            coefficients: (N, 12, H / 2^tone_scale, W / 2^tone_scale): a 3×3 matrix by rows, then
+                an offset.
 
         Returns:
             (N, 3, H, W).
@@ -171,7 +169,7 @@ class Generator(nn.Module):
             Gharbi et al. 2017, "Deep bilateral learning for real-time image enhancement"
             (HDRNet); ours has no guide, only a grid.
         """
-        scale = float(2**self.tone_level)
+        scale = float(2**self.config.tone_scale)
         grid = F.interpolate(coefficients.to(photo.dtype), scale_factor=scale, mode="bilinear")
         centred = photo - 0.5
         added = [(grid[:, 3 * c : 3 * c + 3] * centred).sum(1) + grid[:, 9 + c] for c in range(3)]
@@ -183,24 +181,6 @@ class Generator(nn.Module):
             y = F.relu(_double(y) + self.marks_skip[i](skips[i]))
             y = F.relu(self.marks_conv[i](y))  # (N, marks_width, H / 2^i, W / 2^i)
         return self.marks_out(y).float()  # (N, 1, H, W)
-
-
-def _change_tone(photo: Tensor, tone: Tensor) -> Tensor:
-    """Add to each pixel a matrix times its colour (around middle grey) and an offset.
-
-    Args:
-        photo: (N, 3, H, W).
-        tone: (N, 12, h, w): nine entries of matrices by rows, then three of offsets; enlarged.
-
-    Source:
-        Gharbi et al. 2017, "Deep bilateral learning for real-time image enhancement", eq. 6; ours
-        varies over the picture only, not with the pixel's own tone.
-    """
-    size = (photo.shape[-2], photo.shape[-1])
-    field = F.interpolate(tone, size=size, mode="bilinear", align_corners=False)
-    centred = photo - 0.5
-    rows = [(field[:, 3 * i : 3 * i + 3] * centred).sum(1) for i in range(3)]
-    return photo + torch.stack(rows, dim=1) + field[:, 9:]
 
 
 def _gate(marks_logits: Tensor, known_marks: Tensor | None) -> Tensor:

@@ -87,7 +87,10 @@ def test_every_parameter_learns() -> None:
 def test_known_marks_hide_what_they_cover() -> None:
     """What lies under a mark that the caller knows has no say in the full-size features."""
     config = GeneratorConfig(
-        widths=(8, 8), encoder_blocks=(0, 0), decoder_blocks=(0,), marks_width=8, tone_scale=0
+        widths=(8,) * 5,
+        encoder_blocks=(0,) * 5,
+        decoder_blocks=(0,) * 4,
+        marks_width=8,
     )
     generator = Generator(config)
     with torch.no_grad():

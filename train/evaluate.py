@@ -157,7 +157,7 @@ def measure_pair(restored: Tensor, found: Tensor, clean: Tensor, marks: Tensor) 
     colour = float(metrics.measure_colourfulness(restored))
     row = {
         "luma_psnr_db": float(metrics.measure_luma_psnr(restored, clean)),
-        "ssim": float(ssim(restored, clean, data_range=1.0)),
+        "ssim": float(torch.as_tensor(ssim(restored, clean, data_range=1.0))),
         "delta_e": float(metrics.measure_delta_e(restored, clean)),
         "colourfulness": colour,
         "colourfulness_error": abs(colour - true_colour),
@@ -198,11 +198,11 @@ def _slice_by_fault(
     for number, names in enumerate(faults):
         for name in names:
             members[name].append(number)
-    slices = {
-        fault: {"num_photos": len(numbers)}
-        | {m: summarise([rows[m][i] for i in numbers]) for m in rows if m != "classical"}
-        for fault, numbers in members.items()
-    }
+    slices: dict[str, dict[str, Any]] = {}
+    for fault, numbers in members.items():
+        slices[fault] = {"num_photos": len(numbers)}
+        for method in rows:
+            slices[fault][method] = summarise([rows[method][i] for i in numbers])
     return dict(sorted(slices.items(), key=lambda item: item[1]["network"]["luma_psnr_db"]))
 
 

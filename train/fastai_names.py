@@ -1,7 +1,7 @@
 """The names that we use of fastai, imported in one place.
 
-fastai 2.8 compiles two functions with `torch.jit.script` when it is imported, which newer versions
-of torch warn of; the filter is as narrow as that.
+When it is imported, fastai 2.8 compiles two functions with `torch.jit.script` and sets an option of
+pandas, which newer versions of these warn of; the filters are as narrow as that.
 """
 
 import warnings
@@ -9,6 +9,7 @@ import warnings
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", r"`torch\.jit\.script` is deprecated", FutureWarning)
     warnings.filterwarnings("ignore", r"`torch\.jit\.script` is deprecated", DeprecationWarning)
+    warnings.filterwarnings("ignore", r"The 'mode\.chained_assignment' option", DeprecationWarning)
     from fastai.callback.core import (
         Callback,
         CancelBatchException,

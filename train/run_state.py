@@ -30,6 +30,7 @@ class Position:
         step: Steps done in this stage.
         total_steps: Steps done in the run.
         num_updates: Of the weight average.
+        looked_steps: `total_steps` at the last look at the held-out photographs.
         stage_s: Seconds spent in this stage.
         run_s: Seconds spent in the stages before.
         stage_budget_s: Seconds that this stage may take; 0 without a time limit.
@@ -39,6 +40,7 @@ class Position:
     step: int = 0
     total_steps: int = 0
     num_updates: int = 0
+    looked_steps: int = -1
     stage_s: float = 0.0
     run_s: float = 0.0
     stage_budget_s: float = 0.0

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from train.callbacks import Guard, Pace
 from train.config import LOSS_NAMES
 from train.fastai_names import Callback
+from train.run_state import Position
 
 LOG_COLUMNS = (
     "stage",
@@ -65,9 +66,10 @@ class CsvTable:
 class RunLog:
     """Tables and TensorBoard of a run."""
 
-    def __init__(self, folder: Path, keep_steps: int = 0) -> None:
+    def __init__(self, folder: Path, position: Position) -> None:
+        keep_steps = position.total_steps
         self.steps = CsvTable(folder / "log.csv", LOG_COLUMNS, keep_steps)
-        self.heldout = CsvTable(folder / "heldout.csv", HELDOUT_COLUMNS, keep_steps)
+        self.heldout = CsvTable(folder / "heldout.csv", HELDOUT_COLUMNS, position.looked_steps)
         with warnings.catch_warnings():
             # tensorboard's own imports; nothing that we could mend.
             warnings.simplefilter("ignore", DeprecationWarning)

@@ -95,7 +95,7 @@ class Run:
         if state is not None:
             self._restore(state)
         self._make_folder()
-        self.log = RunLog(folder, keep_steps=self.position.total_steps)
+        self.log = RunLog(folder, self.position)
 
     def train(self) -> dict[str, float]:
         """Do what is left of the run.
@@ -212,7 +212,9 @@ class Run:
             )
         if stage.kind != "generator":
             callbacks.append(self._build_critic_training(stage))
-        if stage.kind == "adversarial" and not self.looks:
+        if self.looks:
+            stopper.must_stop = judge_looks(self.looks)[1]
+        if self._owes_look(stage, pace, report_steps):
             self._look(stage, stopper)
 
         pairs = StagePairs(self.reader, stage, config.seed, position.stage)
@@ -226,10 +228,19 @@ class Run:
         )
         callbacks.append(_Place(position))
         learner = build_learner(self.networks, config, stage, loaders, callbacks)
-        if pace.done_frac < 1:  # a run killed between a stage's end and the next save
+        if pace.done_frac < 1 and not stopper.must_stop:  # else killed at the stage's very end
             learner.fit(_ENDLESS)
         if stage.kind == "adversarial":
             self._end_adversarial()
+
+    def _owes_look(self, stage: StageConfig, pace: Pace, report_steps: int) -> bool:
+        """Whether a look is due before the first step: a stage's first, or one that a kill cost."""
+        position = self.position
+        if position.looked_steps == position.total_steps and position.step > 0:
+            return False
+        if position.step == 0:
+            return stage.kind == "adversarial" and not self.looks
+        return not pace.is_timed and (position.step % report_steps == 0 or pace.done_frac >= 1)
 
     def _build_critic_training(self, stage: StageConfig) -> CriticTraining:
         alone = stage.kind == "critic"
@@ -280,7 +291,9 @@ class Run:
             if best is self.looks[-1]:
                 self.best = copy.deepcopy(self.networks.average.state_dict())
             stopper.must_stop = is_stale
+        self.position.looked_steps = self.position.total_steps
         self.export(scores)
+        self.save()
 
     def _end_adversarial(self) -> None:
         """Go back to the best look, and write down why."""

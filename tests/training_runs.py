@@ -1,0 +1,71 @@
+"""Small builds, presets and runs for the tests of the trainer."""
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+from store_photos import build_small, fill_folder
+
+from restore.generator_config import GeneratorConfig
+from train.config import CriticConfig, StageConfig, TrainConfig
+
+# What a log says of the machine rather than of the training.
+TIMINGS = ("run_s", "images_per_s", "waiting_frac")
+
+TINY = TrainConfig(
+    name="tiny",
+    generator=GeneratorConfig(
+        widths=(8, 8, 16),
+        encoder_blocks=(1, 1, 1),
+        decoder_blocks=(1, 1),
+        marks_width=8,
+        tone_scale=1,
+    ),
+    critic=CriticConfig(widths=(8, 8), num_scales=1),
+    num_workers=0,
+    log_steps=2,
+    report_steps=4,
+    save_s=0.001,
+    heldout_num=2,
+    heldout_size_px=32,
+    stages=(
+        StageConfig(kind="generator", size_px=32, batch=4, steps=8, time_frac=1, lr=1e-3),
+        StageConfig(kind="critic", size_px=32, batch=4, steps=4, time_frac=1, lr=1e-3),
+        StageConfig(kind="adversarial", size_px=32, batch=4, steps=8, time_frac=1, lr=1e-3),
+    ),
+)
+
+
+def build_pairs(folder: Path, num_photos: int = 12) -> Path:
+    """Build pairs of 48 px of photographs drawn by code, a sixth of them held out."""
+    source = fill_folder(folder / "photos", num_photos)
+    build_small(source, folder / "pairs", val_frac=1 / 6)
+    return folder / "pairs"
+
+
+def write_preset(path: Path, config: TrainConfig = TINY) -> Path:
+    """Write a configuration as a preset file."""
+    path.write_bytes(msgspec.toml.encode(msgspec.to_builtins(config)))
+    return path
+
+
+def run_train(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run the train command in a process of its own, with one thread."""
+    command = [sys.executable, "-m", "train", *map(str, arguments)]
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def read_log(run: Path, name: str = "log.csv") -> list[dict[str, str]]:
+    """A run's log without its timings."""
+    with (run / name).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [{k: v for k, v in row.items() if k not in TIMINGS} for row in rows]
