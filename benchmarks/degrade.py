@@ -36,8 +36,8 @@ from degrade.optics import blur_lens
 from degrade.profile import load_profile
 from degrade.recipe import encode_recipe
 from degrade.render import expose_and_print, render, render_fields, without
-from degrade.sampling import draw_recipe
 from degrade.samples import encode_marks
+from degrade.sampling import draw_recipe
 from degrade.scan import apply_scan, stored_quality
 from degrade.textures import Textures
 
@@ -287,9 +287,7 @@ def main(photos: Path, num: int, size: int) -> None:
         },
         "stages_cpu_ms": time_stages(encoded, size),
         "build": {str(w): build_seconds(photos, size, num * 4, w) for w in (1, 2)},
-        "peak_mb_of_this_process": round(
-            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        ),
+        "peak_mb_of_this_process": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
     text = json.dumps(result, indent=1)
     RESULTS.parent.mkdir(exist_ok=True)

@@ -12,7 +12,6 @@ import hashlib
 import os
 import platform
 import shutil
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -181,7 +180,6 @@ def _make_settings(options: BuildOptions, profile: Profile, textures: Textures) 
             "opencv": cv2.__version__,
             "platform": f"{platform.system()} {platform.machine()}",
             "python": ".".join(platform.python_version_tuple()[:2]),
-            "zlib": zlib.ZLIB_RUNTIME_VERSION,
         },
     )
 

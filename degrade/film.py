@@ -1,8 +1,9 @@
 """What the emulsion and the print do: response, curve, grain, screen, tone, ageing.
 
 Inside the renderer a photograph is (H, W) while it is a silver image and (3, H, W) once it
-has colour: planes, because arithmetic on them is several times faster than on pixels. Functions that say so work in place: a fresh array of
-this size costs more in page faults than the arithmetic on it.
+has colour: planes, because arithmetic on them is several times faster than on pixels. Functions
+that say so work in place: a fresh array of this size costs more in page faults than the
+arithmetic on it.
 """
 
 import math

@@ -48,7 +48,7 @@ def test_textures_of_another_seed_differ(monkeypatch, tmp_path):
 
 def test_shipped_pack_is_small_and_holds_every_kind():
     """At most 15 MB; every kind of mark is there, 8 bit and one channel."""
-    files = [p for p in default_folder().rglob("*.png")]
+    files = list(default_folder().rglob("*.png"))
     assert sum(p.stat().st_size for p in files) <= 15e6
     textures = Textures.load()
     for kind in ISSUE_KINDS:
@@ -108,9 +108,7 @@ def test_textures_that_changed_are_refused(tmp_path, pack):
     """A texture that differs from its manifest is named, not used."""
     own = tmp_path / "own"
     shutil.copytree(pack, own)
-    own.joinpath("masks/dust-00.png").write_bytes(
-        own.joinpath("masks/dust-01.png").read_bytes()
-    )
+    own.joinpath("masks/dust-00.png").write_bytes(own.joinpath("masks/dust-01.png").read_bytes())
     with pytest.raises(TextureError, match="dust-00"):
         Textures.load(own).level("masks/dust-00.png")
 
