@@ -5,8 +5,10 @@ with twenty marks costs hardly more than one with two.
 """
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +17,7 @@ from degrade.recipe import Mark, Rgb
 from degrade.textures import Textures
 
 Field = NDArray[np.float32]
+Mask = NDArray[np.uint8]
 
 
 class MarkLayer(NamedTuple):
@@ -25,18 +28,18 @@ class MarkLayer(NamedTuple):
     blend: str
 
 
-def _add_mark(opacity: Field, mark: Mark, textures: Textures, ratio: float) -> None:
-    """Unite one mark with a layer's (H, W) opacity, in place: 1 − (1 − a)(1 − b)."""
-    height, width = opacity.shape
-    strength = np.float32(mark.opacity_frac / 255)
+def _add_mark(canvas: Mask, mark: Mark, textures: Textures, ratio: float) -> None:
+    """Unite one mark with a layer's (H, W) opacity, in place: the more opaque of the two."""
+    height, width = canvas.shape
+    opacity = np.rint(np.arange(256) * mark.opacity_frac).astype(np.uint8)
     if mark.box is None:
         odd = mark.quarter_turns % 2 == 1
         mask = sheet_window(
             textures, mark.texture, mark.x_px, mark.y_px, mark.scale * ratio,
             width if odd else height, height if odd else width, varied=True,
         )  # fmt: skip
-        patch = turn(mask, mark.quarter_turns, mark.flip)
-        part = opacity
+        patch = turn(np.asarray(cv2.LUT(mask, opacity), np.uint8), mark.quarter_turns, mark.flip)
+        part = canvas
     else:
         left, top, right, bottom = mark.box
         box_px = (
@@ -47,12 +50,10 @@ def _add_mark(opacity: Field, mark: Mark, textures: Textures, ratio: float) -> N
         )
         if placed is None:
             return
-        patch, rows, columns = placed
-        part = opacity[rows, columns]
-    added = patch.astype(np.float32)
-    added *= strength
-    added *= np.float32(1) - part
-    part += added
+        mask, rows, columns = placed
+        patch = np.asarray(cv2.LUT(mask, opacity), np.uint8)
+        part = canvas[rows, columns]
+    np.maximum(part, patch, out=part)
 
 
 def mark_layers(
@@ -71,10 +72,13 @@ def mark_layers(
         TextureError: If the pack lacks a texture.
     """
     layers: list[MarkLayer] = []
-    for mark in marks:
-        if not layers or (layers[-1].ink, layers[-1].blend) != (mark.ink, mark.blend):
-            layers.append(MarkLayer(np.zeros((height, width), np.float32), mark.ink, mark.blend))
-        _add_mark(layers[-1].opacity, mark, textures, ratio)
+    for (ink, blend), group in groupby(marks, key=lambda mark: (mark.ink, mark.blend)):
+        canvas = np.zeros((height, width), np.uint8)
+        for mark in group:
+            _add_mark(canvas, mark, textures, ratio)
+        opacity = canvas.astype(np.float32)
+        opacity *= np.float32(1 / 255)
+        layers.append(MarkLayer(opacity, ink, blend))
     return layers
 
 

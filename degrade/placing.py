@@ -26,7 +26,7 @@ def _wrapped_crop(tile: Mask, x: int, y: int, width: int, height: int) -> Mask:
 
 
 def _varied_crop(tile: Mask, x: int, y: int, width: int, height: int) -> Mask:
-    """A window of a tile that repeats turned, mirrored and shifted, so that no grid is seen.
+    """A window of a tile that repeats turned and mirrored, so that no grid is seen.
 
     A mark that crosses the border of two repeats is cut there, which is far less visible than a
     pattern that comes again and again.
@@ -35,12 +35,10 @@ def _varied_crop(tile: Mask, x: int, y: int, width: int, height: int) -> Mask:
     crop = np.empty((height, width), np.uint8)
     for row in range(y // tile_height, (y + height - 1) // tile_height + 1):
         for column in range(x // tile_width, (x + width - 1) // tile_width + 1):
+            # Any fixed scramble of the place; the first repeat is the tile as it is.
             code = (row * 7919 + column * 104729) * 2654435761 >> 7
-            cell = tile
-            if row or column:
-                cell = turn(tile, code % 4 if tile_height == tile_width else 0, code & 4 > 0)
-                shift = (code >> 3) % tile_height, (code >> 13) % tile_width
-                cell = np.roll(cell, shift, axis=(0, 1))
+            turns = code % 4 if tile_height == tile_width else 0
+            cell = turn(tile, turns, code & 4 > 0)
             top, left = row * tile_height - y, column * tile_width - x
             y0, y1 = max(top, 0), min(top + tile_height, height)
             x0, x1 = max(left, 0), min(left + tile_width, width)
@@ -69,7 +67,7 @@ def sheet_window(
         scale: Photograph px per texture px.
         height: Rows of the photograph.
         width: Its columns.
-        varied: Whether its repeats are turned and shifted against each other.
+        varied: Whether its repeats are turned and mirrored against each other.
 
     Returns:
         (height, width) uint8.
@@ -105,7 +103,7 @@ def blend_over(photo: NDArray[np.float32], opacity: NDArray[np.float32], colour:
 
 def turn(mask: Mask, quarter_turns: int, flip: bool) -> Mask:
     """Turn a mask by quarters (anticlockwise), then mirror it left to right."""
-    turned = np.rot90(mask, quarter_turns % 4) if quarter_turns % 4 else mask
+    turned = (mask, mask.T[::-1], mask[::-1, ::-1], mask.T[:, ::-1])[quarter_turns % 4]
     return turned[:, ::-1] if flip else turned
 
 

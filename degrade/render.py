@@ -39,8 +39,16 @@ STAGES = (
 """Stages that can be left out, in the order in which they happen."""
 
 
+VISIBLE_FRAC = 8 / 255
+"""A mark counts in full where it changes some channel of the print by this much."""
+
+
 class Rendered(NamedTuple):
-    """A pair: clean and damaged (H, W, 3) RGB, marks (H, W) opacity, all uint8."""
+    """A pair: clean and damaged (H, W, 3) RGB, marks (H, W), all uint8.
+
+    The marks are the opacity of physical damage where it can be seen: white dust on white paper
+    hides nothing and is no mark.
+    """
 
     clean: Photo
     damaged: Photo
@@ -120,7 +128,7 @@ def frame_photo(photo: Photo, recipe: Recipe, fields: Fields) -> Photo:
 
 
 def expose_and_print(photo: Photo, recipe: Recipe, fields: Fields) -> Field:
-    """Everything but the scan: a clean photograph to a damaged print.
+    """Everything but marks and scan: a clean photograph to an aged print.
 
     Args:
         photo: (H, W, 3) RGB uint8.
@@ -151,7 +159,28 @@ def expose_and_print(photo: Photo, recipe: Recipe, fields: Fields) -> Field:
         image = apply_frame(image, recipe.frame, fields.frame)
     if recipe.ageing is not None and fields.ageing is not None:
         image = age(image, recipe.ageing, fields.ageing)
-    return apply_marks(image, fields.marks)
+    return image
+
+
+def mark_print(image: Field, layers: list[MarkLayer]) -> tuple[Field, Field]:
+    """Lay the marks upon a print.
+
+    Args:
+        image: (3, H, W) in [0, 1].
+        layers: From `render_fields`.
+
+    Returns:
+        (3, H, W) marked print, and (H, W) opacity of the marks that can be seen.
+    """
+    if not layers:
+        return image, np.zeros(image.shape[1:], np.float32)
+    marked = apply_marks(image.copy(), layers)
+    image -= marked
+    change = np.max(np.abs(image, out=image), axis=0)
+    change *= np.float32(1 / VISIBLE_FRAC)
+    np.minimum(change, np.float32(1), out=change)
+    change *= united_opacity(layers, *change.shape)
+    return marked, change
 
 
 def render(
@@ -179,10 +208,10 @@ def render(
     fields = render_fields(recipe, textures, height, width)
     ratio = min(height / recipe.height_px, width / recipe.width_px)
     clean = frame_photo(photo, recipe, fields)
-    printed = _to_bytes(expose_and_print(photo, recipe, fields))
-    damaged = apply_scan(printed, recipe.scan, textures, ratio)
-    opacity = united_opacity(fields.marks, height, width)
-    return Rendered(clean, damaged, np.rint(opacity * np.float32(255)).astype(np.uint8))
+    marked, opacity = mark_print(expose_and_print(photo, recipe, fields), fields.marks)
+    damaged = apply_scan(_to_bytes(marked), recipe.scan, textures, ratio)
+    opacity *= np.float32(255)
+    return Rendered(clean, damaged, np.rint(opacity, out=opacity).astype(np.uint8))
 
 
 def _to_bytes(image: Field) -> Photo:

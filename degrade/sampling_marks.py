@@ -131,14 +131,16 @@ def draw_marks(
         "dark": draws.tint(*_DARK),
         "paper": draws.tint((0.78, 0.74, 0.66), (1.0, 0.99, 0.96)),
     }
-    # A draw for every kind, present or not, so that kinds stay independent of each other.
+    # Two draws for every kind, present or not, so that kinds stay independent of each other.
     found: list[Mark] = []
     for kind in sorted(ranges.kinds):
-        own = Draws(np.random.Generator(np.random.Philox(int(draws.unit() * 2**52))))
-        infos = textures.of_kind(kind)
         kind_ranges = ranges.kinds[kind]
-        if not infos or not own.chance(min(1.0, kind_ranges.prob * severity)):
+        happens = draws.chance(min(1.0, kind_ranges.prob * severity))
+        own_key = int(draws.unit() * 2**52)
+        infos = textures.of_kind(kind)
+        if not infos or not happens:
             continue
+        own = Draws(np.random.Generator(np.random.Philox(key=own_key)))
         if reach > 1.2 and kind in _EDGE_KINDS:
             continue
         found += _draw_kind(

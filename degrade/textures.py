@@ -11,7 +11,7 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -282,6 +282,9 @@ class Textures:
 
     def __reduce__(self) -> tuple[object, ...]:
         return (Textures, (self.folder, self._entries))
+
+    def __iter__(self) -> Iterator[TextureInfo]:
+        return (info for info, _ in self._entries.values())
 
     def of_kind(self, kind: str) -> tuple[TextureInfo, ...]:
         """Every texture of a kind, in order of name; empty if there is none."""

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from degrade.profile import list_profiles, load_profile
-from degrade.render import STAGES, expose_and_print, render_fields, without
+from degrade.render import STAGES, expose_and_print, mark_print, render_fields, without
 from degrade.sampling import draw_recipe
 from degrade.textures import Textures
 from restore.redamage import Damage, redamage
@@ -30,7 +30,8 @@ def as_tensor(photo: np.ndarray) -> torch.Tensor:
 
 def difference(photo, recipe, textures) -> float:
     """Mean difference of the twin from the renderer, in 1/255."""
-    expected = expose_and_print(photo, recipe, render_fields(recipe, textures))
+    fields = render_fields(recipe, textures)
+    expected, _ = mark_print(expose_and_print(photo, recipe, fields), fields.marks)
     twin = redamage(as_tensor(photo), damage_of(recipe, textures))[0].numpy()
     return float(np.abs(expected - twin).mean() * 255)
 

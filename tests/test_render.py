@@ -242,3 +242,11 @@ def test_missing_corners_turn_to_every_corner(turns, corner, textures):
     marks = render(drawn_photo(), plain_recipe(marks=(mark,)), textures).marks
     assert marks[corner] == 255
     assert marks[48, 48] == 0
+
+
+def test_marks_that_cannot_be_seen_are_no_marks(textures):
+    """White ink on white paper leaves the mask empty; on grey it is found."""
+    mark = Mark(kind="corner", texture="masks/corner-03.png", box=(0.0, 0.0, 1.0, 1.0))
+    for grey, seen in ((255, False), (128, True)):
+        photo = np.full((96, 96, 3), grey, np.uint8)
+        assert render(photo, plain_recipe(marks=(mark,)), textures).marks.any() == seen

@@ -272,15 +272,15 @@ def test_pairs_smaller_than_a_stage_are_refused(pairs: Path, tmp_path: Path) -> 
 
 def test_eight_pairs_can_be_learned_by_heart(tmp_path: Path) -> None:
     """Enough steps on eight pairs drive every fidelity term far down."""
-    pairs = build_pairs(tmp_path, num_photos=9)
+    pairs = build_pairs(tmp_path, num_photos=9, size_px=32)
     stage = msgspec.structs.replace(
-        TINY.stages[0], steps=400, batch=8, lr=6e-3, whole_prob=0.0, native_prob=1.0
+        TINY.stages[0], steps=300, batch=8, lr=3e-3, whole_prob=0.0, native_prob=1.0
     )
     config = msgspec.structs.replace(
-        TINY, stages=(stage,), log_steps=20, report_steps=400, save_s=1e3
+        TINY, stages=(stage,), log_steps=20, report_steps=300, save_s=1e3
     )
     Run(tmp_path / "run", pairs, config).train()
     rows = read_log(tmp_path / "run")
     first, last = rows[0], rows[-1]
     for name in ("luma", "chroma"):
-        assert float(last[name]) < 0.55 * float(first[name])
+        assert float(last[name]) < 0.5 * float(first[name])

@@ -1,6 +1,7 @@
 """Small builds, presets and runs for the tests of the trainer."""
 
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -39,17 +40,30 @@ TINY = TrainConfig(
 )
 
 
-def build_pairs(folder: Path, num_photos: int = 12) -> Path:
-    """Build pairs of 48 px of photographs drawn by code, a sixth of them held out."""
+def build_pairs(folder: Path, num_photos: int = 12, size_px: int = 48) -> Path:
+    """Build pairs of photographs drawn by code, a sixth of them held out."""
     source = fill_folder(folder / "photos", num_photos)
-    build_small(source, folder / "pairs", val_frac=1 / 6)
+    build_small(source, folder / "pairs", size_px=size_px, val_frac=1 / 6)
     return folder / "pairs"
 
 
 def write_preset(path: Path, config: TrainConfig = TINY) -> Path:
     """Write a configuration as a preset file."""
-    path.write_bytes(msgspec.toml.encode(msgspec.to_builtins(config)))
+    plain = msgspec.to_builtins(config)
+    stages = plain.pop("stages")
+    tables = {name: plain.pop(name) for name in list(plain) if isinstance(plain[name], dict)}
+    lines = _list_fields(plain)
+    for name, table in tables.items():
+        lines += [f"[{name}]", *_list_fields(table)]
+    for stage in stages:
+        lines += ["[[stages]]", *_list_fields(stage)]
+    path.write_text("\n".join(lines) + "\n")
     return path
+
+
+def _list_fields(table: dict[str, object]) -> list[str]:
+    """TOML of numbers, texts and lists of numbers, which JSON writes alike."""
+    return [f"{name} = {json.dumps(value)}" for name, value in table.items()]
 
 
 def run_train(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -15,7 +15,7 @@ import msgspec
 from degrade.errors import DegradeError
 from restore.errors import RestoreError
 from train import __version__
-from train.config import LOSS_NAMES, list_presets, load_preset
+from train.config import LOSS_NAMES, TrainConfig, list_presets, load_preset
 from train.errors import ConfigError, TrainError
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -38,7 +38,7 @@ def _explain_errors(command: Callable[..., None]) -> Callable[..., None]:
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def main() -> None:
-    r"""Train the network that restores photographs.
+    """Train the network that restores photographs.
 
     \b
     Examples:
@@ -46,7 +46,7 @@ def main() -> None:
       train run --resume run/
       train evaluate run/model.safetensors pairs/
       train export run/ -o portrait.safetensors
-    """
+    """  # noqa: D301 - click wants the backspace itself
     from train.machine import keep_memory
 
     keep_memory()
@@ -90,14 +90,14 @@ def run(
     seed: int | None,
     force: bool,
 ) -> None:
-    r"""Train on PAIRS, a folder written by degrade build.
+    """Train on PAIRS, a folder written by degrade build.
 
     \b
     Examples:
       train run pairs/ --out run/
       train run pairs/ --out run/ --preset cpu --minutes 90 --init old.safetensors
       train run --resume run/
-    """
+    """  # noqa: D301 - click wants the backspace itself
     if resume is not None:
         if out is not None or init is not None or without or seed is not None or minutes:
             raise click.UsageError("--resume takes no other options: the run goes on as it began")
@@ -109,10 +109,7 @@ def run(
             raise click.UsageError("missing argument PAIRS")
         if out is None:
             raise click.UsageError("missing option --out")
-        try:
-            config = load_preset(preset).without(*without)
-        except ConfigError as error:
-            raise click.BadParameter(str(error), param_hint="--preset") from error
+        config = _load_preset(preset).without(*without)
         if seed is not None:
             config = msgspec.structs.replace(config, seed=seed)
         if out.exists() and any(out.iterdir()) and not force:
@@ -124,6 +121,127 @@ def run(
         training = Run(out, pairs, config, minutes=minutes, init=init)
     scores = training.train()
     click.echo(json.dumps({"weights": str(training.folder / "model.safetensors"), **scores}))
+
+
+@main.command()
+@click.argument("weights", type=_FILE)
+@click.argument("pairs", type=_FOLDER)
+@click.option(
+    "--split",
+    type=click.Choice(["val", "train"]),
+    default="val",
+    show_default=True,
+    help="Which pairs of the build.",
+)
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Use so many pairs.")
+@click.option("--baselines/--no-baselines", default=True, help="Measure doing nothing and OpenCV.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@_explain_errors
+def evaluate(
+    weights: Path, pairs: Path, split: str, limit: int | None, baselines: bool, as_json: bool
+) -> None:
+    """Measure WEIGHTS on the held-out photographs of PAIRS.
+
+    Beside them stand doing nothing and the classical chain of OpenCV; below, the results are sliced
+    by what the photographs suffered. Errors are in units of 1/255.
+
+    \b
+    Example:
+      train evaluate run/model.safetensors pairs/ --limit 200
+    """  # noqa: D301 - click wants the backspace itself
+    from tqdm import tqdm
+
+    from degrade import PairReader
+    from restore.checkpoint import load_generator
+    from train.evaluate import evaluate as measure
+    from train.evaluate import format_table
+
+    generator, info = load_generator(weights)
+    results = measure(
+        generator,
+        PairReader(pairs, split=split),
+        limit=limit,
+        baselines=baselines,
+        progress=functools.partial(tqdm, unit="photo", disable=None),
+    )
+    results = {"model": info.metadata.name, **results}
+    click.echo(json.dumps(results, indent=2) if as_json else format_table(results))
+    if results["num_broken"]:
+        raise click.ClickException(f"{pairs}: {results['num_broken']} broken samples were skipped")
+
+
+@main.command()
+@click.argument("run_folder", metavar="RUN", type=_FOLDER)
+@click.option("-o", "--output", type=_FILE, required=True, help="Weights file to write.")
+@click.option("--name", help="Name in the file, shown by restore; else the run's.")
+@click.option("--description", help="One sentence in the file.")
+@click.option(
+    "--precision",
+    type=click.Choice(["fp16", "fp32"]),
+    default="fp16",
+    show_default=True,
+    help="Of the stored weights.",
+)
+@click.option("--force", is_flag=True, help="Overwrite.")
+@_explain_errors
+def export(
+    run_folder: Path,
+    output: Path,
+    name: str | None,
+    description: str | None,
+    precision: str,
+    force: bool,
+) -> None:
+    """Write the weights of RUN, finished or not, as a file for restore.
+
+    \b
+    Example:
+      train export run/ -o portrait.safetensors --name portrait
+    """  # noqa: D301 - click wants the backspace itself
+    if output.exists() and not force:
+        raise click.ClickException(f"{output}: exists; overwrite it with --force")
+    from train.stages import export_run
+
+    export_run(run_folder, output, name=name, description=description, half=precision == "fp16")
+    click.echo(output)
+
+
+@main.command("find-lr")
+@click.argument("pairs", type=_FOLDER)
+@click.option(
+    "--preset", default="quick", show_default=True, metavar="NAME|FILE", help="See train run."
+)
+@click.option(
+    "--steps",
+    type=click.IntRange(min=20),
+    default=100,
+    show_default=True,
+    metavar="N",
+    help="Length of the test.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Also print the losses, as JSON.")
+@_explain_errors
+def find_lr(pairs: Path, preset: str, steps: int, as_json: bool) -> None:
+    """Suggest a learning rate for the first stage of a preset on PAIRS.
+
+    \b
+    Example:
+      train find-lr pairs/ --preset cpu
+    """  # noqa: D301 - click wants the backspace itself
+    config = _load_preset(preset)
+    from train.rates import find_rate
+
+    suggested, tried = find_rate(config, pairs, num_steps=steps)
+    click.echo(
+        json.dumps({"suggested": suggested, "tried": tried}) if as_json else f"{suggested:.2g}"
+    )
+
+
+def _load_preset(name: str) -> TrainConfig:
+    try:
+        return load_preset(name)
+    except ConfigError as error:
+        raise click.BadParameter(str(error), param_hint="--preset") from error
 
 
 def _remove_run(folder: Path) -> None:

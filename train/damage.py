@@ -41,11 +41,14 @@ def lens_kernel(lens: Lens, ratio: float = 1.0) -> Tensor | None:
         return None
     for part in parts:
         half = part.shape[0] // 2
-        kernel = cv2.filter2D(
-            np.pad(kernel, half),
-            -1,
-            (part / part.sum())[::-1, ::-1],
-            borderType=cv2.BORDER_CONSTANT,
+        kernel = np.asarray(
+            cv2.filter2D(
+                np.pad(kernel, half),
+                -1,
+                (part / part.sum())[::-1, ::-1],
+                borderType=cv2.BORDER_CONSTANT,
+            ),
+            np.float64,
         )
     return torch.from_numpy(np.ascontiguousarray(kernel, np.float32))
 

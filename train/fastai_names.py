@@ -19,10 +19,10 @@ with warnings.catch_warnings():
         CancelValidException,
         TrainEvalCallback,
     )
-    from fastai.callback.schedule import ParamScheduler, combined_cos
+    from fastai.callback.schedule import ParamScheduler, combined_cos, valley
     from fastai.data.core import DataLoaders
     from fastai.data.load import DataLoader
-    from fastai.learner import Learner
+    from fastai.learner import Learner, Recorder
     from fastai.optimizer import OptimWrapper
 
 __all__ = [
@@ -37,6 +37,8 @@ __all__ = [
     "Learner",
     "OptimWrapper",
     "ParamScheduler",
+    "Recorder",
     "TrainEvalCallback",
     "combined_cos",
+    "valley",
 ]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date
 from hashlib import blake2b
 from pathlib import Path
@@ -22,7 +22,8 @@ import msgspec
 import torch
 
 from degrade import PairReader
-from restore.checkpoint import ModelMetadata, save_generator
+from restore.checkpoint import ModelMetadata, read_info, save_generator
+from restore.network import Generator
 from train.adversarial import CriticTraining, Look, describe_verdict, judge_looks
 from train.callbacks import Autocast, Average, Guard, Pace, Saver, Stopper, find_report_interval
 from train.config import StageConfig, TrainConfig, decode_config, describe_config, encode_config
@@ -293,7 +294,8 @@ class Run:
             stopper.must_stop = is_stale
         self.position.looked_steps = self.position.total_steps
         self.export(scores)
-        self.save()
+        if self.position.step % self.config.log_steps == 0:  # the log's window is empty
+            self.save()
 
     def _end_adversarial(self) -> None:
         """Go back to the best look, and write down why."""
@@ -329,3 +331,35 @@ def resume_run(folder: Path, pairs: Path | None = None) -> Run:
     state = load_state(folder)
     config = decode_config(state.config.encode(), str(folder))
     return Run(folder, pairs or Path(state.pairs), config, minutes=state.minutes, state=state)
+
+
+def export_run(
+    folder: Path,
+    output: Path,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    half: bool = True,
+) -> None:
+    """Write the weight average of a run's last state as a weights file.
+
+    Args:
+        folder: Of the run, finished or not.
+        output: Weights file.
+        name: Instead of the run's.
+        description: Likewise.
+        half: Store float16 instead of float32.
+
+    Raises:
+        RunError: If there is no run.
+        restore.errors.CheckpointError: If the file can't be written.
+    """
+    state = load_state(folder)
+    config = decode_config(state.config.encode(), str(folder))
+    generator = Generator(config.generator)
+    generator.load_state_dict(state.tensors["average"])
+    exported = folder / MODEL_NAME  # missing before a run's first look
+    known = read_info(exported).metadata if exported.exists() else ModelMetadata(config.name)
+    metadata = replace(known, name=name or known.name, description=description or known.description)
+    dtype = torch.float16 if half else torch.float32
+    save_generator(output, generator, metadata, dtype=dtype)
