@@ -101,9 +101,11 @@ def apply_marks(photo: Field, layers: Sequence[MarkLayer]) -> Field:
     return photo
 
 
-def united_opacity(layers: Sequence[MarkLayer], height: int, width: int) -> Field:
-    """(H, W) opacity of all the marks together."""
-    clear = np.ones((height, width), np.float32)
-    for layer in layers:
+def united_opacity(layers: Sequence[MarkLayer]) -> Field:
+    """(H, W) opacity of at least one layer of marks, all together: 1 − (1 − a)(1 − b)…"""
+    if len(layers) == 1:
+        return layers[0].opacity
+    clear = np.float32(1) - layers[0].opacity
+    for layer in layers[1:]:
         clear *= np.float32(1) - layer.opacity
     return np.float32(1) - clear

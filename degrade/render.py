@@ -40,7 +40,7 @@ STAGES = (
 
 
 VISIBLE_FRAC = 8 / 255
-"""A mark counts in full where it changes some channel of the print by this much."""
+"""A mark counts in full where it changes green or blue of the print by this much."""
 
 
 class Rendered(NamedTuple):
@@ -163,10 +163,10 @@ def expose_and_print(photo: Photo, recipe: Recipe, fields: Fields) -> Field:
 
 
 def mark_print(image: Field, layers: list[MarkLayer]) -> tuple[Field, Field]:
-    """Lay the marks upon a print.
+    """Lay the marks upon a print, in place.
 
     Args:
-        image: (3, H, W) in [0, 1].
+        image: (3, H, W) in [0, 1]; changed and returned.
         layers: From `render_fields`.
 
     Returns:
@@ -174,13 +174,16 @@ def mark_print(image: Field, layers: list[MarkLayer]) -> tuple[Field, Field]:
     """
     if not layers:
         return image, np.zeros(image.shape[1:], np.float32)
-    marked = apply_marks(image.copy(), layers)
-    image -= marked
-    change = np.max(np.abs(image, out=image), axis=0)
+    # Green and blue tell: no ink changes red alone.
+    before = image[1:].copy()
+    apply_marks(image, layers)
+    before -= image[1:]
+    np.abs(before, out=before)
+    change = np.maximum(before[0], before[1])
     change *= np.float32(1 / VISIBLE_FRAC)
     np.minimum(change, np.float32(1), out=change)
-    change *= united_opacity(layers, *change.shape)
-    return marked, change
+    change *= united_opacity(layers)
+    return image, change
 
 
 def render(
