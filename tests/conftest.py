@@ -1,0 +1,7 @@
+"""Settings that must hold before torch and albumentations are imported, here and in subprocesses."""
+
+import os
+
+# Tests run side by side; threads of several processes on the same cores slow each other manyfold.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
