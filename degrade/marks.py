@@ -102,7 +102,7 @@ def apply_marks(photo: Field, layers: Sequence[MarkLayer]) -> Field:
 
 
 def united_opacity(layers: Sequence[MarkLayer]) -> Field:
-    """(H, W) opacity of at least one layer of marks, all together: 1 − (1 − a)(1 − b)…"""
+    """(H, W) opacity of at least one layer of marks, all together: 1 − (1 − a)(1 − b) and so on."""
     if len(layers) == 1:
         return layers[0].opacity
     clear = np.float32(1) - layers[0].opacity

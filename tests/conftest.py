@@ -1,4 +1,4 @@
-"""Settings that must hold before torch and albumentations are imported, here and in subprocesses."""
+"""Settings that must hold before torch is imported, here and in subprocesses."""
 
 import os
 
