@@ -35,6 +35,7 @@ class LossWeights(_Config, frozen=True, kw_only=True):
         marks: Cross-entropy and Dice of the marks.
         adversarial: Hinge loss against the critic.
         features: Feature matching on the critic.
+        consistency: Charbonnier distance of the output, damaged again, from the input.
     """
 
     luma: Weight = 0.5
@@ -43,6 +44,7 @@ class LossWeights(_Config, frozen=True, kw_only=True):
     marks: Weight = 0.2
     adversarial: Weight = 0.01
     features: Weight = 0.1
+    consistency: Weight = 0.3
 
 
 class LossShape(_Config, frozen=True, kw_only=True):

@@ -27,6 +27,7 @@ from restore.network import Generator
 from train.adversarial import CriticTraining, Look, describe_verdict, judge_looks
 from train.callbacks import Autocast, Average, Guard, Pace, Saver, Stopper, find_report_interval
 from train.config import StageConfig, TrainConfig, decode_config, describe_config, encode_config
+from train.consistency import Consistency
 from train.data import HeldoutLoader, StagePairs, build_loaders
 from train.errors import DivergenceError, RunError
 from train.fastai_names import Callback
@@ -213,6 +214,8 @@ class Run:
             )
         if stage.kind != "generator":
             callbacks.append(self._build_critic_training(stage))
+        if stage.kind != "critic" and config.weights.consistency > 0:
+            callbacks.append(Consistency(self.reader))
         if self.looks:
             stopper.must_stop = judge_looks(self.looks)[1]
         if self._owes_look(stage, pace, report_steps):
