@@ -1,6 +1,4 @@
-"""The consistency loss: zero for the truth, whatever crop and mirroring the photograph went through."""
-
-from pathlib import Path
+"""The consistency loss: zero for the truth, however the photograph was cropped and mirrored."""
 
 import numpy as np
 import pytest

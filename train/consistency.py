@@ -7,7 +7,6 @@ asks for nothing.
 
 from dataclasses import replace
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -45,7 +44,7 @@ def crop_damage(damage: Damage, geometry: list[int], size_px: int) -> Damage:
             field = F.interpolate(field, size=(size_px, size_px), mode="area")
         changed[name] = field.flip(-1) if mirrored else field
     scale = size_px / max(right - left, 1)
-    return replace(damage, **changed, sigma_px=damage.sigma_px * scale, kernels={})  # type: ignore[arg-type]  # all are tensors
+    return replace(damage, **changed, sigma_px=damage.sigma_px * scale, kernels={})
 
 
 def measure_consistency(restored: Tensor, damaged: Tensor, damage: Damage) -> Tensor:
