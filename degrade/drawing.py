@@ -178,7 +178,7 @@ def draw_scratch(rng: np.random.Generator, density: float) -> Mask:
     """
     canvas = np.zeros((_SHEET_PX, _SHEET_PX), np.float32)
     drop_outs = fractal_noise(rng, 1024, 16)
-    for _ in range(max(1, round(2 * density))):
+    for _ in range(max(1, round(0.25 * density))):
         bundle_x, slope = rng.random() * _SHEET_PX, (rng.random() - 0.5) * 0.3
         for _ in range(1 + int(3 * rng.random() ** 2)):
             x0 = bundle_x + (rng.random() - 0.5) * 90
@@ -225,7 +225,7 @@ DRAWERS: dict[str, tuple[Callable[[np.random.Generator, float], Mask], str, tupl
     "dirt": (draw_dirt, "sheet", (0.5, 1.0, 1.0, 1.5, 2.5, 4.0)),
     "hair": (draw_hair, "sheet", (0.4, 0.7, 1.0, 1.0, 1.6, 2.5)),
     "fibre": (draw_fibre, "sheet", (0.4, 0.7, 1.0, 1.6)),
-    "scratch": (draw_scratch, "sheet", (0.5, 0.5, 1.0, 1.0, 1.5, 2.0, 3.0, 5.0)),
+    "scratch": (draw_scratch, "sheet", (4.0, 4.0, 8.0, 8.0, 12.0, 16.0, 24.0, 40.0)),
     "foxing": (draw_foxing, "sheet", (0.3, 0.6, 1.0, 1.6)),
     "stain": (draw_stain, "sprite", (0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6)),
     "watermark": (draw_watermark, "sprite", (0.3, 0.6, 0.9, 1.2, 1.5, 1.8)),

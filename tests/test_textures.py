@@ -71,7 +71,7 @@ def test_sheets_repeat_without_an_edge(kind):
 
 
 @pytest.mark.parametrize(
-    ("kind", "per_frame", "median_px2"), [("dust", 763, 61), ("dirt", 270, 130)]
+    ("kind", "per_frame", "median_px2"), [("dust", 763, 61), ("dirt", 270, 130), ("hair", 174, 300)]
 )
 def test_specks_have_the_measured_number_and_size(kind, per_frame, median_px2):
     """At density 1, specks are as many and as large as on scanned frames, within a factor 2."""
