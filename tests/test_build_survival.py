@@ -1,5 +1,6 @@
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -43,6 +44,28 @@ def _wait_for_shards(process: subprocess.Popen[str], out: Path, num_shards: int)
         time.sleep(0.002)
 
 
+def _interrupt(
+    photos: Path, out: Path, number: int, num_shards: int, *options: object
+) -> tuple[int, str]:
+    """Signal a build once some shards are whole; return its exit status and what it said.
+
+    On a busy machine the build may be over before this process sees the shards: then once more.
+    """
+    for _ in range(10):
+        process = _start(photos, out, *options)
+        _wait_for_shards(process, out, num_shards)
+        if process.poll() is None:
+            if number == signal.SIGINT:
+                os.killpg(process.pid, number)
+            else:
+                process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+        if process.returncode != 0:
+            return process.returncode, errors
+        shutil.rmtree(out)
+    raise AssertionError("the builds were always over before they could be interrupted")
+
+
 def _is_equal(out: Path, undisturbed: Path) -> bool:
     return (
         read_all(out) == read_all(undisturbed)
@@ -57,10 +80,7 @@ def test_killed_builds_are_finished_to_the_same_bytes(
     """Kill -9 after one shard of twelve and, with workers, after four; then once more."""
     out = tmp_path / "pairs"
     for num_shards, num_workers in ((1, 1), (4, 2)):
-        process = _start(photos, out, "--workers", num_workers)
-        _wait_for_shards(process, out, num_shards)
-        process.kill()
-        process.communicate()
+        _interrupt(photos, out, signal.SIGKILL, num_shards, "--workers", num_workers)
         assert not (out / "manifest.json").exists()
     done = run_degrade("build", photos, out, *OPTIONS)
     assert done.returncode == 0, done.stderr
@@ -70,10 +90,7 @@ def test_killed_builds_are_finished_to_the_same_bytes(
 def test_workers_die_with_their_parent(photos: Path, tmp_path: Path) -> None:
     """None goes on writing after kill -9."""
     out = tmp_path / "pairs"
-    process = _start(photos, out, "--workers", 2)
-    _wait_for_shards(process, out, 1)
-    process.kill()
-    process.communicate()
+    _interrupt(photos, out, signal.SIGKILL, 1, "--workers", 2)
     time.sleep(0.5)
     before = sorted(out.rglob("*"))
     time.sleep(0.5)
@@ -87,14 +104,8 @@ def test_interrupted_builds_end_cleanly_and_go_on(
 ) -> None:
     """Ctrl-C reaches the whole group: one line, status 130, no temporary folders."""
     out = tmp_path / "pairs"
-    process = _start(photos, out, "--workers", num_workers)
-    _wait_for_shards(process, out, 1)
-    if number == signal.SIGINT:
-        os.killpg(process.pid, number)
-    else:
-        process.send_signal(number)
-    _, errors = process.communicate(timeout=30)
-    assert process.returncode == 130
+    status, errors = _interrupt(photos, out, number, 1, "--workers", num_workers)
+    assert status == 130
     assert errors == "Stopped; the same command goes on from here.\n"
     assert not list(out.glob(".*.tmp"))
     assert run_degrade("build", photos, out, *OPTIONS).returncode == 0
@@ -104,10 +115,7 @@ def test_interrupted_builds_end_cleanly_and_go_on(
 def test_stale_temporary_folders_are_swept(photos: Path, undisturbed: Path, tmp_path: Path) -> None:
     """What a killed build left under another name goes when the next one starts."""
     out = tmp_path / "pairs"
-    process = _start(photos, out)
-    _wait_for_shards(process, out, 1)
-    process.kill()
-    process.communicate()
+    _interrupt(photos, out, signal.SIGKILL, 1)
     (out / ".train-00002.lmdb.1.tmp").mkdir()
     (out / ".train-00002.lmdb.1.tmp" / "data.mdb").write_bytes(b"half")
     build_small(photos, out, shard_size=10)
