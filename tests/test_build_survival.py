@@ -32,9 +32,14 @@ def undisturbed(photos: Path) -> Path:
 
 def _start(photos: Path, out: Path, *options: object) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "degrade", "build", photos, out, *OPTIONS, *options]
-    return subprocess.Popen(
-        list(map(str, command)), stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    # A shell's background jobs ignore Ctrl-C, and their children would, too.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            list(map(str, command)), stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _wait_for_shards(process: subprocess.Popen[str], out: Path, num_shards: int) -> None:
