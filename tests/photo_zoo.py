@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,7 @@ def save_tiny(path: Path, *, seed: int | None = 0) -> Path:
     return path
 
 
+@cache  # one made a second later differs in the time that it notes
 def profile(name: str) -> bytes:
     """An ICC profile: "srgb", or the one drawn here from Adobe RGB's primaries and gamma 2.2."""
     if name == "srgb":
