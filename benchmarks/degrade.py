@@ -46,6 +46,8 @@ from degrade.scan import apply_scan, stored_quality
 from degrade.textures import Textures
 
 Photo = NDArray[np.uint8]
+Chain = Callable[[bytes, int], None]
+"""Takes an encoded photograph and its number, and puts a pair into the store."""
 RESULTS = Path(__file__).resolve().parent / "results" / "degrade.json"
 
 
@@ -133,14 +135,30 @@ def make_augraphy() -> Callable[[Photo], Photo] | None:
     return apply
 
 
-def cpu_ms(function: Callable[[bytes, int], None], encoded: list[bytes]) -> float:
-    """CPU milliseconds a photograph, the first few left out."""
-    for i in range(min(5, len(encoded))):
-        function(encoded[i], i)
-    start = time.process_time()
-    for i, value in enumerate(encoded):
-        function(value, i)
-    return (time.process_time() - start) / len(encoded) * 1e3
+def time_chains(chains: dict[str, Chain], encoded: list[bytes]) -> dict[str, float]:
+    """CPU milliseconds a photograph of each chain, medians of three rounds.
+
+    The chains take turns every ten photographs, so that a machine that slows down or speeds up
+    does so for all of them. Augraphy takes part in one turn of ten.
+    """
+    rounds: dict[str, list[float]] = {name: [] for name in chains}
+    for function in chains.values():
+        for i, value in enumerate(encoded[:3]):
+            function(value, i)
+    for _ in range(3):
+        spent, counts = dict.fromkeys(chains, 0.0), dict.fromkeys(chains, 0)
+        for turn, first in enumerate(range(0, len(encoded), 10)):
+            for name, function in chains.items():
+                if name == "augraphy" and turn % 10:
+                    continue
+                start = time.process_time()
+                for i, value in enumerate(encoded[first : first + 10], first):
+                    function(value, i)
+                    counts[name] += 1
+                spent[name] += time.process_time() - start
+        for name, seconds in spent.items():
+            rounds[name].append(seconds / counts[name] * 1e3)
+    return {name: round(float(np.median(values)), 3) for name, values in rounds.items()}
 
 
 def time_stages(encoded: list[bytes], size: int, textures: Textures) -> dict[str, float]:
@@ -242,7 +260,7 @@ def main(photos: Path, num: int, size: int) -> None:
         textures.level(info.name, 8)
     sparse = np.zeros((size, size), np.uint8)
     sparse[::9, ::7] = 200
-    chains: dict[str, Callable[[bytes, int], None]] = {}
+    chains: dict[str, Chain] = {}
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
 
@@ -281,12 +299,7 @@ def main(photos: Path, num: int, size: int) -> None:
                     finish(photo, np.asarray(damaged, np.uint8), sparse, 95, b"{}")
 
                 chains[name] = other
-        few = encoded[: max(10, num // 10)]
-        rounds: dict[str, list[float]] = {name: [] for name in chains}
-        for _ in range(3):
-            for name, function in chains.items():
-                rounds[name].append(cpu_ms(function, few if name == "augraphy" else encoded))
-    cost = {name: round(float(np.median(values)), 3) for name, values in rounds.items()}
+        cost = time_chains(chains, encoded)
     result = {
         "machine": describe_machine(),
         "photographs": len(encoded),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from degrade.placing import blend_over, sheet_window
 from degrade.recipe import Ageing, Curve, Emulsion, Grain, Halftone, Rgb, Tone
-from degrade.textures import GRAIN_DEVIATION, Textures
+from degrade.textures import GRAIN_DEVIATION, Textures, turn
 
 Field = NDArray[np.float32]
 
@@ -32,7 +32,23 @@ Source:
     rendering, 2017: the Boolean model for grains small beside the filter.
 """
 
-_LUT_SIZE = 4096
+_KNOT_PLACES = tuple(i / (NUM_KNOTS - 1) for i in range(NUM_KNOTS))
+_CURVE_LEVELS = np.arange(4096) / 4095
+_TONE_LEVELS = np.arange(1024) / 1023
+
+
+def split_photo(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(H, W, 3) to (3, H, W)."""
+    planes = np.empty((3, *photo.shape[:2]), np.uint8)
+    cv2.split(photo, list(planes))
+    return planes
+
+
+def to_bytes(field: Field) -> NDArray[np.uint8]:
+    """[0, 1] to 0 … 255, rounded half to even, same shape of two or three dimensions."""
+    # OpenCV takes the absolute value, which is 0 where rounding left a trifle below it.
+    flat = cv2.convertScaleAbs(field.reshape(-1, field.shape[-1]), alpha=255)
+    return np.asarray(flat, np.uint8).reshape(field.shape)
 
 
 def respond(photo: NDArray[np.uint8], emulsion: Emulsion | None) -> NDArray[np.uint16]:
@@ -46,17 +62,17 @@ def respond(photo: NDArray[np.uint8], emulsion: Emulsion | None) -> NDArray[np.u
         16 bit; (H, W) where the three rows of the matrix are equal, else (3, H, W).
     """
     if emulsion is None:
-        planes = np.stack(cv2.split(photo)).astype(np.uint16)
+        planes = split_photo(photo).astype(np.uint16)
         planes *= np.uint16(257)
         return planes
-    channels = [plane.astype(np.float32) for plane in cv2.split(photo)]
+    channels = split_photo(photo).astype(np.float32)
     rows = emulsion.matrix
     if rows[0] == rows[1] == rows[2]:
         return _to_deep(_mix(channels, rows[0]))
     return np.stack([_to_deep(_mix(channels, row)) for row in rows])
 
 
-def _mix(channels: list[Field], weights: Rgb) -> Field:
+def _mix(channels: Field, weights: Rgb) -> Field:
     red, green, blue = (np.float32(w * 257) for w in weights)
     mixed = channels[0] * red
     mixed += channels[1] * green
@@ -78,9 +94,8 @@ def curve_knots(curve: Curve, channel: int) -> list[float]:
     brightness, contrast = curve.brightness[channel], curve.contrast
     black, white = curve.black[channel], curve.white[channel]
     knots = []
-    for i in range(NUM_KNOTS):
-        x = (i / (NUM_KNOTS - 1)) ** gamma
-        t = min(max(gain * (x - 0.5) + brightness, 0.0), 1.0)
+    for place in _KNOT_PLACES:
+        t = min(max(gain * (place**gamma - 0.5) + brightness, 0.0), 1.0)
         if contrast != 1:
             up, down = t**contrast, (1 - t) ** contrast
             t = up / (up + down)
@@ -102,17 +117,18 @@ def apply_curve(photo: NDArray[np.uint16], curve: Curve | None) -> Field:
         straight = photo.astype(np.float32)
         straight *= np.float32(1 / 65535)
         return straight
-    levels = np.arange(_LUT_SIZE) / (_LUT_SIZE - 1)
-    inputs = np.arange(NUM_KNOTS) / (NUM_KNOTS - 1)
+    # Nothing wraps: "wrap" is the fastest of NumPy's modes.
     index = photo >> 4
     if photo.ndim == 2:
-        lut = np.interp(levels, inputs, curve_knots(curve, 0)).astype(np.float32)
-        return np.take(lut, index, mode="clip")
+        return np.take(_curve_table(curve, 0), index, mode="wrap")
     developed = np.empty(photo.shape, np.float32)
     for c in range(3):
-        lut = np.interp(levels, inputs, curve_knots(curve, c)).astype(np.float32)
-        np.take(lut, index[c], mode="clip", out=developed[c])
+        np.take(_curve_table(curve, c), index[c], mode="wrap", out=developed[c])
     return developed
+
+
+def _curve_table(curve: Curve, channel: int) -> Field:
+    return np.interp(_CURVE_LEVELS, _KNOT_PLACES, curve_knots(curve, channel)).astype(np.float32)
 
 
 def grain_sigma_lut(strength_frac: float) -> Field:
@@ -135,8 +151,10 @@ def grain_field(
         tile = sheet_window(
             textures, grain.texture, grain.x_px + dx, grain.y_px + dy, ratio, height, width
         )
-        unit = (tile.astype(np.float32) - np.float32(128)) * np.float32(1 / GRAIN_DEVIATION)
-        return unit[:, ::-1] if grain.flip else unit
+        unit = turn(tile, 0, grain.flip).astype(np.float32)
+        unit -= np.float32(128)
+        unit *= np.float32(1 / GRAIN_DEVIATION)
+        return unit
 
     shared = window(0, 0)
     if grain.chroma_frac == 0:
@@ -163,10 +181,13 @@ def add_grain(photo: Field, grain: Grain, field: Field) -> Field:
         grainy += np.float32(1)
         grainy = grainy * photo
     else:
-        place = photo * np.float32(255)
-        index = np.rint(place, out=place).astype(np.uint8)
-        sigma = cv2.LUT(index.reshape(-1, index.shape[-1]), grain_sigma_lut(grain.strength_frac))
-        grainy = np.asarray(sigma, np.float32).reshape(photo.shape) * field
+        place = to_bytes(photo).reshape(-1, photo.shape[-1])
+        sigma = cv2.LUT(place, grain_sigma_lut(grain.strength_frac))
+        grainy = np.asarray(sigma, np.float32).reshape(photo.shape)
+        if grainy.ndim == field.ndim:
+            grainy *= field
+        else:
+            grainy = grainy * field
         grainy += photo
     return np.clip(grainy, 0, 1, out=grainy)
 
@@ -204,22 +225,27 @@ def apply_tone(photo: Field, tone: Tone | None) -> Field:
         return photo
     if tone is None:
         return np.stack([photo, photo, photo])
-    levels = np.arange(1024) / 1023
-    points = np.array([tone.shadow, tone.middle, tone.highlight])
-    index = (photo * np.float32(1023) + np.float32(0.5)).astype(np.uint16)
+    place = photo * np.float32(1023)
+    place += np.float32(0.5)
+    index = np.minimum(place.astype(np.uint16), np.uint16(1023)).astype(np.intp)
     toned = np.empty((3, *photo.shape), np.float32)
-    for c in range(3):
-        lut = np.interp(levels, [0, 0.5, 1], points[:, c]).astype(np.float32)
-        np.take(lut, index, mode="clip", out=toned[c])
+    for plane, *points in zip(toned, tone.shadow, tone.middle, tone.highlight, strict=True):
+        lut = np.interp(_TONE_LEVELS, (0, 0.5, 1), points).astype(np.float32)
+        np.take(lut, index, mode="wrap", out=plane)
     return toned
+
+
+def is_even(ageing: Ageing) -> bool:
+    """Whether a print has aged everywhere alike."""
+    return ageing.uneven_frac == 0 or not ageing.texture
 
 
 def ageing_field(
     ageing: Ageing, textures: Textures, height: int, width: int, ratio: float = 1.0
 ) -> Field:
-    """How far each point has aged, (H, W), about 1 on average where it is even."""
-    if ageing.uneven_frac == 0 or not ageing.texture:
-        return np.ones((height, width), np.float32)
+    """How far each point has aged, (H, W), about 1 on average; read only where it is even."""
+    if is_even(ageing):
+        return np.broadcast_to(np.float32(1), (height, width))
     side = textures.level(ageing.texture).shape[1]
     scale = max(height, width) / side
     tile = sheet_window(
@@ -234,9 +260,14 @@ def ageing_field(
         near = np.clip(
             np.float32(1) - np.minimum(x[None, :], y[:, None]) / np.float32(edge_px), 0, 1
         )
-        field = field * np.float32(0.4) + near * near * np.float32(2)
+        near *= near
+        near *= np.float32(2)
+        field *= np.float32(0.4)
+        field += near
     uneven = np.float32(ageing.uneven_frac)
-    return (np.float32(1) - uneven) + uneven * field
+    field *= uneven
+    field += np.float32(1) - uneven
+    return field
 
 
 def age(photo: Field, ageing: Ageing, field: Field) -> Field:
@@ -251,6 +282,8 @@ def age(photo: Field, ageing: Ageing, field: Field) -> Field:
         (3, H, W) in [0, 1].
     """
     one = np.float32(1)
+    if is_even(ageing):
+        field = field[:1, :1]
     if ageing.fade_frac > 0:
         amount = field * np.float32(ageing.fade_frac)
         blend_over(photo, np.clip(amount, 0, 1, out=amount), ageing.fade_colour)

@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from degrade.placing import blend_over, sheet_window, sprite_patch, turn
+from degrade.placing import blend_over, sheet_window, sprite_patch
 from degrade.recipe import Mark, Rgb
-from degrade.textures import Textures
+from degrade.textures import Textures, turn
 
 Field = NDArray[np.float32]
 Mask = NDArray[np.uint8]
@@ -31,14 +31,13 @@ class MarkLayer(NamedTuple):
 def _add_mark(canvas: Mask, mark: Mark, textures: Textures, ratio: float) -> None:
     """Unite one mark with a layer's (H, W) opacity, in place: the more opaque of the two."""
     height, width = canvas.shape
-    opacity = np.rint(np.arange(256) * mark.opacity_frac).astype(np.uint8)
     if mark.box is None:
         odd = mark.quarter_turns % 2 == 1
         mask = sheet_window(
             textures, mark.texture, mark.x_px, mark.y_px, mark.scale * ratio,
             width if odd else height, height if odd else width, varied=True,
         )  # fmt: skip
-        patch = turn(np.asarray(cv2.LUT(mask, opacity), np.uint8), mark.quarter_turns, mark.flip)
+        patch = turn(mask, mark.quarter_turns, mark.flip)
         part = canvas
     else:
         left, top, right, bottom = mark.box
@@ -50,9 +49,9 @@ def _add_mark(canvas: Mask, mark: Mark, textures: Textures, ratio: float) -> Non
         )
         if placed is None:
             return
-        mask, rows, columns = placed
-        patch = np.asarray(cv2.LUT(mask, opacity), np.uint8)
+        patch, rows, columns = placed
         part = canvas[rows, columns]
+    patch = np.asarray(cv2.convertScaleAbs(patch, alpha=mark.opacity_frac), np.uint8)
     np.maximum(part, patch, out=part)
 
 
@@ -108,4 +107,4 @@ def united_opacity(layers: Sequence[MarkLayer]) -> Field:
     clear = np.float32(1) - layers[0].opacity
     for layer in layers[1:]:
         clear *= np.float32(1) - layer.opacity
-    return np.float32(1) - clear
+    return np.subtract(np.float32(1), clear, out=clear)

@@ -4,14 +4,26 @@ Turns are by quarters and resizing is OpenCV's 8-bit linear: free rotation and c
 resampling give different bytes on different builds of OpenCV.
 """
 
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from degrade.recipe import Rgb
-from degrade.textures import Textures
+from degrade.textures import Textures, turn
 
 Mask = NDArray[np.uint8]
+
+_SMALL_PX = 256
+"""Side of tiles that are kept turned and mirrored; 24 MB for the shipped pack at most."""
+
+
+def _repeats(start: int, length: int, period: int) -> Iterator[tuple[int, int, int]]:
+    """Cut a stretch of a repeating tile at its seams: (which repeat, first px, last px + 1)."""
+    for repeat in range(start // period, (start + length - 1) // period + 1):
+        seam = repeat * period - start
+        yield repeat, max(seam, 0), min(seam + period, length)
 
 
 def _wrapped_crop(tile: Mask, x: int, y: int, width: int, height: int) -> Mask:
@@ -20,29 +32,38 @@ def _wrapped_crop(tile: Mask, x: int, y: int, width: int, height: int) -> Mask:
     x, y = x % tile_width, y % tile_height
     if x + width <= tile_width and y + height <= tile_height:
         return tile[y : y + height, x : x + width]
-    rows = np.arange(y, y + height) % tile_height
-    columns = np.arange(x, x + width) % tile_width
-    return tile[rows][:, columns]
+    crop = np.empty((height, width), np.uint8)
+    for row, y0, y1 in _repeats(y, height, tile_height):
+        top = y - row * tile_height
+        for column, x0, x1 in _repeats(x, width, tile_width):
+            left = x - column * tile_width
+            crop[y0:y1, x0:x1] = tile[y0 + top : y1 + top, x0 + left : x1 + left]
+    return crop
 
 
-def _varied_crop(tile: Mask, x: int, y: int, width: int, height: int) -> Mask:
+def _varied_crop(
+    textures: Textures, name: str, index: int, x: int, y: int, width: int, height: int
+) -> Mask:
     """A window of a tile that repeats turned and mirrored, so that no grid is seen.
 
     A mark that crosses the border of two repeats is cut there, which is far less visible than a
     pattern that comes again and again.
     """
+    tile = textures.level(name, index)
     tile_height, tile_width = tile.shape
     crop = np.empty((height, width), np.uint8)
-    for row in range(y // tile_height, (y + height - 1) // tile_height + 1):
-        for column in range(x // tile_width, (x + width - 1) // tile_width + 1):
+    for row, y0, y1 in _repeats(y, height, tile_height):
+        top, bottom = y0 + y - row * tile_height, y1 + y - row * tile_height
+        for column, x0, x1 in _repeats(x, width, tile_width):
+            left, right = x0 + x - column * tile_width, x1 + x - column * tile_width
             # Any fixed scramble of the place; the first repeat is the tile as it is.
             code = (row * 7919 + column * 104729) * 2654435761 >> 7
-            turns = code % 4 if tile_height == tile_width else 0
-            cell = turn(tile, turns, code & 4 > 0)
-            top, left = row * tile_height - y, column * tile_width - x
-            y0, y1 = max(top, 0), min(top + tile_height, height)
-            x0, x1 = max(left, 0), min(left + tile_width, width)
-            crop[y0:y1, x0:x1] = cell[y0 - top : y1 - top, x0 - left : x1 - left]
+            turns, flip = code % 4 if tile_height == tile_width else 0, code & 4 > 0
+            if max(tile_height, tile_width) <= _SMALL_PX:
+                part = textures.turned(name, index, turns, flip)[top:bottom, left:right]
+            else:
+                part = _turned_part(tile, turns, flip, (left, top, right, bottom))
+            crop[y0:y1, x0:x1] = part
     return crop
 
 
@@ -85,7 +106,7 @@ def sheet_window(
     # Offsets wrap in the full texture first, so that every level starts at the same place.
     x, y = x_px % base.shape[1] >> index, y_px % base.shape[0] >> index
     if varied and (x + crop_width > tile.shape[1] or y + crop_height > tile.shape[0]):
-        crop = _varied_crop(tile, x, y, crop_width, crop_height)
+        crop = _varied_crop(textures, name, index, x, y, crop_width, crop_height)
     else:
         crop = _wrapped_crop(tile, x, y, crop_width, crop_height)
     # The level is at most twice too fine, so linear resampling does not alias.
@@ -101,10 +122,24 @@ def blend_over(photo: NDArray[np.float32], opacity: NDArray[np.float32], colour:
         plane += lack
 
 
-def turn(mask: Mask, quarter_turns: int, flip: bool) -> Mask:
-    """Turn a mask by quarters (anticlockwise), then mirror it left to right."""
-    turned = (mask, mask.T[::-1], mask[::-1, ::-1], mask.T[:, ::-1])[quarter_turns % 4]
-    return turned[:, ::-1] if flip else turned
+def _turned_part(
+    mask: Mask, quarter_turns: int, flip: bool, box: tuple[int, int, int, int]
+) -> Mask:
+    """The box (left, top, right, bottom) of what `turn` makes of a mask; only it is turned."""
+    left, top, right, bottom = box
+    height, width = mask.shape
+    if quarter_turns % 2:
+        height, width = width, height
+    if flip:
+        left, right = width - right, width - left
+    # The same box before the turn.
+    rows, columns = (
+        (slice(top, bottom), slice(left, right)),
+        (slice(left, right), slice(height - bottom, height - top)),
+        (slice(height - bottom, height - top), slice(width - right, width - left)),
+        (slice(width - right, width - left), slice(top, bottom)),
+    )[quarter_turns % 4]
+    return turn(mask[rows, columns], quarter_turns, flip)
 
 
 def sprite_patch(
@@ -151,14 +186,13 @@ def sprite_patch(
         index += 1
     tile = textures.level(name, index)
     # Resize only what is visible: find the window of the (unturned) tile behind it.
-    whole = turn(tile, quarter_turns, flip)
-    tile_height, tile_width = whole.shape
+    tile_height, tile_width = tile.shape if quarter_turns % 2 == 0 else tile.shape[::-1]
     u0, u1 = x0 - left, x1 - left
     v0, v1 = y0 - top, y1 - top
     tx0 = u0 * tile_width // box_width
     tx1 = max(tx0 + 1, -(-u1 * tile_width // box_width))
     ty0 = v0 * tile_height // box_height
     ty1 = max(ty0 + 1, -(-v1 * tile_height // box_height))
-    part = np.ascontiguousarray(whole[ty0:ty1, tx0:tx1])
+    part = _turned_part(tile, quarter_turns, flip, (tx0, ty0, tx1, ty1))
     patch = cv2.resize(part, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
     return np.asarray(patch, np.uint8), slice(y0, y1), slice(x0, x1)

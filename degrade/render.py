@@ -21,6 +21,8 @@ from degrade.film import (
     grain_field,
     respond,
     screen_field,
+    split_photo,
+    to_bytes,
 )
 from degrade.frame import FrameFields, apply_frame, frame_fields
 from degrade.marks import MarkLayer, apply_marks, mark_layers, united_opacity
@@ -122,9 +124,9 @@ def frame_photo(photo: Photo, recipe: Recipe, fields: Fields) -> Photo:
     """The clean photograph in its frame, (H, W, 3) → (H, W, 3)."""
     if recipe.frame is None or fields.frame is None:
         return photo
-    planes = np.stack(cv2.split(photo)).astype(np.float32)
+    planes = split_photo(photo).astype(np.float32)
     planes *= np.float32(1 / 255)
-    return _to_bytes(apply_frame(planes, recipe.frame, fields.frame))
+    return _merge_photo(apply_frame(planes, recipe.frame, fields.frame))
 
 
 def expose_and_print(photo: Photo, recipe: Recipe, fields: Fields) -> Field:
@@ -177,11 +179,10 @@ def mark_print(image: Field, layers: list[MarkLayer]) -> tuple[Field, Field]:
     # Green and blue tell: no ink changes red alone.
     before = image[1:].copy()
     apply_marks(image, layers)
-    before -= image[1:]
-    np.abs(before, out=before)
-    change = np.maximum(before[0], before[1])
+    green, blue = (cv2.absdiff(a, b) for a, b in zip(before, image[1:], strict=True))
+    change = np.asarray(cv2.max(green, blue), np.float32)
     change *= np.float32(1 / VISIBLE_FRAC)
-    np.minimum(change, np.float32(1), out=change)
+    np.clip(change, 0, 1, out=change)
     change *= united_opacity(layers)
     return image, change
 
@@ -212,14 +213,10 @@ def render(
     ratio = min(height / recipe.height_px, width / recipe.width_px)
     clean = frame_photo(photo, recipe, fields)
     marked, opacity = mark_print(expose_and_print(photo, recipe, fields), fields.marks)
-    damaged = apply_scan(_to_bytes(marked), recipe.scan, textures, ratio)
-    opacity *= np.float32(255)
-    return Rendered(clean, damaged, np.rint(opacity, out=opacity).astype(np.uint8))
+    damaged = apply_scan(_merge_photo(marked), recipe.scan, textures, ratio)
+    return Rendered(clean, damaged, to_bytes(opacity))
 
 
-def _to_bytes(image: Field) -> Photo:
-    """(3, H, W) in [0, 1] to (H, W, 3) RGB; the argument is used up."""
-    image *= np.float32(255)
-    np.rint(image, out=image)
-    planes = np.clip(image, 0, 255, out=image).astype(np.uint8)
-    return np.asarray(cv2.merge(list(planes)), np.uint8)
+def _merge_photo(image: Field) -> Photo:
+    """(3, H, W) in [0, 1] to (H, W, 3) RGB."""
+    return np.asarray(cv2.merge(list(to_bytes(image))), np.uint8)

@@ -11,6 +11,7 @@ from degrade.recipe import (
     Grain,
     Halftone,
     Lens,
+    Mark,
     Recipe,
     Rgb,
     Scan,
@@ -354,43 +355,27 @@ def draw_recipe(
     box, width, height = _draw_crop(draws["crop"], source_size, size_px, crop)
     undamaged = draws["profile"].chance(profile.undamaged_prob)
     leaf = _leaf(draws["profile"], profile)
-    base = Recipe(
-        seed=seed,
-        key=key,
-        variant=variant,
-        profile=leaf.name,
-        width_px=width,
-        height_px=height,
-        crop=box,
-        frame=_draw_frame(draws["frame"], leaf, textures, size_px),
-    )
-    if undamaged:
-        return _with_digests(base, textures)
-    emulsion = _draw_emulsion(draws["emulsion"], leaf)
-    colour = emulsion is None or emulsion.kind == "colour"
-    fields = {name: getattr(base, name) for name in base.__struct_fields__}
-    fields |= {
-        "lens": _draw_lens(draws["lens"], leaf),
-        "emulsion": emulsion,
-        "curve": _draw_curve(draws["curve"], leaf, colour),
-        "vignette": _draw_vignette(draws["vignette"], leaf, size_px),
-        "grain": _draw_grain(draws["grain"], leaf, textures, colour),
-        "halftone": _draw_halftone(draws["halftone"], leaf, textures),
-        "tone": None if colour else _draw_tone(draws["tone"], leaf),
-        "ageing": _draw_ageing(draws["ageing"], leaf, textures, size_px),
-        "marks": draw_marks(draws["marks"], leaf, textures, width, height),
-        "scan": _draw_scan(draws["scan"], leaf, textures),
-    }
-    return _with_digests(Recipe(**fields), textures)
-
-
-def _with_digests(recipe: Recipe, textures: Textures) -> Recipe:
-    names = {mark.texture for mark in recipe.marks}
-    for record in (recipe.frame, recipe.grain, recipe.halftone, recipe.ageing):
-        if record is not None and record.texture:
-            names.add(record.texture)
-    if recipe.scan.noise_texture:
-        names.add(recipe.scan.noise_texture)
-    digests = {name: textures.info(name).sha256[:16] for name in sorted(names)}
-    kept = {name: getattr(recipe, name) for name in recipe.__struct_fields__}
-    return Recipe(**{**kept, "textures": digests})
+    frame = _draw_frame(draws["frame"], leaf, textures, size_px)
+    emulsion = lens = curve = vignette = grain = halftone = tone = ageing = None
+    marks: tuple[Mark, ...] = ()
+    scan = Scan()
+    if not undamaged:
+        emulsion = _draw_emulsion(draws["emulsion"], leaf)
+        colour = emulsion is None or emulsion.kind == "colour"
+        lens = _draw_lens(draws["lens"], leaf)
+        curve = _draw_curve(draws["curve"], leaf, colour)
+        vignette = _draw_vignette(draws["vignette"], leaf, size_px)
+        grain = _draw_grain(draws["grain"], leaf, textures, colour)
+        halftone = _draw_halftone(draws["halftone"], leaf, textures)
+        tone = None if colour else _draw_tone(draws["tone"], leaf)
+        ageing = _draw_ageing(draws["ageing"], leaf, textures, size_px)
+        marks = draw_marks(draws["marks"], leaf, textures, width, height)
+        scan = _draw_scan(draws["scan"], leaf, textures)
+    names = {record.texture for record in (frame, grain, halftone, ageing, *marks) if record}
+    names = (names | {scan.noise_texture}) - {""}
+    return Recipe(
+        seed=seed, key=key, variant=variant, profile=leaf.name, width_px=width, height_px=height,
+        crop=box, frame=frame, lens=lens, emulsion=emulsion, curve=curve, vignette=vignette,
+        grain=grain, halftone=halftone, tone=tone, ageing=ageing, marks=marks, scan=scan,
+        textures={name: textures.info(name).sha256[:16] for name in sorted(names)},
+    )  # fmt: skip

@@ -3,8 +3,6 @@
 import math
 from collections.abc import Mapping
 
-import numpy as np
-
 from degrade.drawing import SHEET_FRAME_PX
 from degrade.draws import Draws
 from degrade.profile import KindRanges, MarksRanges, Profile
@@ -136,11 +134,10 @@ def draw_marks(
     for kind in sorted(ranges.kinds):
         kind_ranges = ranges.kinds[kind]
         happens = draws.chance(min(1.0, kind_ranges.prob * severity))
-        own_key = int(draws.unit() * 2**52)
+        own = draws.split()
         infos = textures.of_kind(kind)
         if not infos or not happens:
             continue
-        own = Draws(np.random.Generator(np.random.Philox(key=own_key)))
         if reach > 1.2 and kind in _EDGE_KINDS:
             continue
         found += _draw_kind(

@@ -15,13 +15,24 @@ DEFAULT_QUALITY = 95
 
 
 def resample(photo: Photo, resample_frac: float) -> Photo:
-    """Shrink by area and enlarge again linearly, (H, W, 3) → (H, W, 3)."""
+    """Shrink and enlarge again linearly, (H, W, 3) → (H, W, 3)."""
     height, width = photo.shape[:2]
     small = (max(4, round(width * resample_frac)), max(4, round(height * resample_frac)))
     if resample_frac >= 1 or small == (width, height):
         return photo
-    shrunk = cv2.resize(photo, small, interpolation=cv2.INTER_AREA)
+    # Down to half size, four neighbours are all that a pixel covers; below, areas are averaged.
+    method = cv2.INTER_LINEAR if resample_frac >= 0.5 else cv2.INTER_AREA
+    shrunk = cv2.resize(photo, small, interpolation=method)
     return np.asarray(cv2.resize(shrunk, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def _shift(photo: Photo, above: Photo, below: Photo, gain: float) -> Photo:
+    """Lighten by gain · above and darken by gain · below, of which one is 0 at each place.
+
+    OpenCV's saturating 8-bit arithmetic takes a fraction of the time of wider integers.
+    """
+    lighter = cv2.add(photo, cv2.convertScaleAbs(above, alpha=gain))
+    return np.asarray(cv2.subtract(lighter, cv2.convertScaleAbs(below, alpha=gain)), np.uint8)
 
 
 def sharpen(photo: Photo, amount: float, sigma_px: float) -> Photo:
@@ -31,9 +42,8 @@ def sharpen(photo: Photo, amount: float, sigma_px: float) -> Photo:
     side = 2 * max(1, int(3 * sigma_px + 0.999)) + 1
     side = min(side, 2 * (min(photo.shape[:2]) - 1) + 1)
     blurred = cv2.GaussianBlur(photo, (side, side), sigma_px, borderType=cv2.BORDER_REFLECT_101)
-    difference = photo.astype(np.int32) - blurred.astype(np.int32)
-    halo = (difference * np.int32(round(amount * 256)) + np.int32(128)) >> 8
-    return np.clip(photo + halo, 0, 255).astype(np.uint8)
+    above, below = cv2.subtract(photo, blurred), cv2.subtract(blurred, photo)
+    return _shift(photo, np.asarray(above, np.uint8), np.asarray(below, np.uint8), amount)
 
 
 def add_noise(photo: Photo, scan: Scan, textures: Textures, ratio: float = 1.0) -> Photo:
@@ -41,14 +51,16 @@ def add_noise(photo: Photo, scan: Scan, textures: Textures, ratio: float = 1.0) 
     if scan.noise_frac <= 0 or not scan.noise_texture:
         return photo
     height, width = photo.shape[:2]
-    gain = np.int32(round(scan.noise_frac * 255 / GRAIN_DEVIATION * 256))
-    noisy = np.empty_like(photo)
-    for c in range(3):
-        x, y = scan.noise_x_px + 157 * c, scan.noise_y_px + 113 * c
-        tile = sheet_window(textures, scan.noise_texture, x, y, 1.0, height, width)
-        noise = ((tile.astype(np.int32) - 128) * gain + 128) >> 8
-        noisy[..., c] = np.clip(photo[..., c] + noise, 0, 255)
-    return noisy
+    tiles = [
+        sheet_window(
+            textures, scan.noise_texture, scan.noise_x_px + 157 * c, scan.noise_y_px + 113 * c,
+            1.0, height, width,
+        )
+        for c in range(3)
+    ]  # fmt: skip
+    noise, middle = np.asarray(cv2.merge(tiles), np.uint8), np.uint8(128)
+    above, below = np.maximum(noise, middle) - middle, middle - np.minimum(noise, middle)
+    return _shift(photo, above, below, scan.noise_frac * 255 / GRAIN_DEVIATION)
 
 
 def apply_scan(photo: Photo, scan: Scan, textures: Textures, ratio: float = 1.0) -> Photo:

@@ -27,6 +27,7 @@ FORMAT_VERSION = 1
 GRAIN_DEVIATION = 32.0
 """Standard deviation of a grain tile, in 1/255; its mean is 128."""
 
+_ROTATIONS = (-1, cv2.ROTATE_90_COUNTERCLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_CLOCKWISE)
 _GRAIN_SIGMAS_PX = (0.6, 0.7, 0.8, 0.9, 1.0, 1.15, 1.3, 1.5)
 _CLUMPED_SIGMAS_PX = ((0.7, 1.8), (0.9, 2.4), (1.1, 3.0), (0.8, 4.0))
 _SCREEN_PERIODS_PX = (4, 5, 6, 8)
@@ -64,6 +65,17 @@ class _PackManifest(msgspec.Struct, frozen=True, kw_only=True):
     format_version: int
     seed: int | None
     textures: list[TextureInfo]
+
+
+def turn(mask: NDArray[np.uint8], quarter_turns: int, flip: bool) -> NDArray[np.uint8]:
+    """Turn a mask by quarters (anticlockwise), then mirror it left to right.
+
+    OpenCV writes the rows in their new order; NumPy would leave a view whose every use is slow.
+    """
+    turned = mask
+    if quarter_turns % 4:
+        turned = np.asarray(cv2.rotate(mask, _ROTATIONS[quarter_turns % 4]), np.uint8)
+    return np.asarray(cv2.flip(turned, 1), np.uint8) if flip else turned
 
 
 def default_folder() -> Path:
@@ -252,6 +264,7 @@ class Textures:
         self.folder = folder
         self._entries = entries
         self._levels: dict[str, list[NDArray[np.uint8]]] = {}
+        self._turned: dict[tuple[str, int, int, bool], NDArray[np.uint8]] = {}
         self._kinds: dict[str, tuple[TextureInfo, ...]] = {}
         for info, _ in entries.values():
             self._kinds[info.kind] = (*self._kinds.get(info.kind, ()), info)
@@ -320,6 +333,18 @@ class Textures:
                 ).astype(np.uint8, copy=False)
             )
         return levels[min(index, len(levels) - 1)]
+
+    def turned(self, name: str, index: int, quarter_turns: int, flip: bool) -> NDArray[np.uint8]:
+        """A level of a texture, turned by quarters (anticlockwise), then mirrored left to right.
+
+        Returns:
+            (H, W) uint8, kept for the next time: ask for small levels only.
+        """
+        way = name, index, quarter_turns % 4, flip
+        found = self._turned.get(way)
+        if found is None:
+            found = self._turned[way] = turn(self.level(name, index), quarter_turns, flip)
+        return found
 
     def _decode(self, name: str) -> NDArray[np.uint8]:
         info = self.info(name)

@@ -6,8 +6,12 @@ import platform
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from golden import GOLDEN, golden_digests
+
+from degrade.draws import Draws
+from degrade.textures import turn
 
 pytestmark = pytest.mark.skipif(
     platform.machine() != "x86_64" or platform.system() != "Linux",
@@ -39,3 +43,22 @@ def test_pixels_do_not_depend_on_the_processor(environment):
         check=True,
     )
     assert json.loads(done.stdout) == json.loads(GOLDEN.read_text())
+
+
+def test_draws_equal_a_new_generator_of_their_key_and_stage() -> None:
+    """Streams share one generator, but interleaved they give what Philox defines for each."""
+    key = (123456789012345678, 987654321)
+    streams = [Draws(key, stage) for stage in range(3)]
+    drawn = np.array([[stream.unit() for stream in streams] for _ in range(70)])
+    for stage in range(3):
+        bits = np.random.Philox(key=np.array(key, np.uint64), counter=[0, 0, 0, stage])
+        assert (drawn[:, stage] == np.random.Generator(bits).random(70)).all()
+
+
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize("flip", [False, True])
+def test_turn_equals_numpy(turns: int, flip: bool) -> None:
+    """A texture turned by quarters and mirrored is what NumPy's views are."""
+    mask = np.arange(35, dtype=np.uint8).reshape(5, 7)
+    expected = np.rot90(mask, turns)
+    assert (turn(mask, turns, flip) == (expected[:, ::-1] if flip else expected)).all()
