@@ -11,6 +11,7 @@ The floor is what any renderer must do: decode, resize, encode two JPEGs and a m
 are printed; everything is kept in benchmarks/results/degrade.json with the machine's description.
 """
 
+import contextlib
 import json
 import os
 import platform
@@ -299,7 +300,8 @@ def main(photos: Path, num: int, size: int) -> None:
                     finish(photo, np.asarray(damaged, np.uint8), sparse, 95, b"{}")
 
                 chains[name] = other
-        cost = time_chains(chains, encoded)
+        with contextlib.chdir(folder):  # Augraphy keeps copies of photographs in the current one
+            cost = time_chains(chains, encoded)
     result = {
         "machine": describe_machine(),
         "photographs": len(encoded),
