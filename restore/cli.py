@@ -87,6 +87,11 @@ def _aspect(name: str, text: str) -> Callable[[Any], Any]:
 @click.option(
     "--compare", is_flag=True, help="Write a picture of before and after, OUTPUT.compare.jpg, too."
 )
+@click.option(
+    "--report",
+    is_flag=True,
+    help="Write how faithful the restoration is, PHOTO.report.html and .json, too.",
+)
 @click.option("--force", is_flag=True, help="Overwrite what is there, restore again what is done.")
 @click.option(
     "--tile",
@@ -120,6 +125,7 @@ def main(
     marks_mode: str,
     as_json: bool,
     compare: bool,
+    report: bool,
     force: bool,
     tile_px: int,
     no_provenance: bool,
@@ -131,6 +137,7 @@ def main(
     restore scan.tif -o scan.png --no-colorize
     restore album --recursive --out-dir restored
     restore grandma.jpg --damage 1 --denoise 0 --tone 0 --color 0   only repair
+    restore grandma.jpg --report            and says how faithful it is
 
     The photograph itself is never changed. Format, depth, profile, resolution and metadata are
     kept. Exit status 1 if a photograph failed; the others are restored nevertheless.
@@ -170,11 +177,17 @@ def main(
                 marks_out=marks_out,
                 single=single,
                 compare=compare,
+                report=report,
                 add_provenance=not no_provenance,
             )
             if job.output in {other.output for other in jobs}:
                 raise RestoreError(
                     f"{photo}: another photograph is written to {job.output} already; "
+                    "restore it by itself with -o"
+                )
+            if job.report is not None and job.report in {other.report for other in jobs}:
+                raise RestoreError(
+                    f"{photo}: another photograph's report is written to {job.report[0]} already; "
                     "restore it by itself with -o"
                 )
             if batch.may_skip(job, force=force, named=output is not None):
@@ -204,13 +217,14 @@ def _plan_job(
     marks_out: Path | None,
     single: bool,
     compare: bool,
+    report: bool,
     add_provenance: bool,
 ) -> Job:
     from importlib.metadata import version
 
     from restore.errors import PhotoError
     from restore.output import output_format
-    from restore.plan import Job, default_output
+    from restore.plan import Job, default_output, report_paths
 
     target = output if output is not None else default_output(photo, out_dir)
     output_format(target)
@@ -234,6 +248,7 @@ def _plan_job(
         marks_in=marks_in,
         marks_out=marks_out,
         compare=comparison,
+        report=report_paths(target) if report else None,
         add_provenance=add_provenance,
         version=version("old-pictures-restoration"),
     )
@@ -281,7 +296,7 @@ class _Batch:
             return True
         if force:
             return False
-        for path in (job.marks_out, job.output):
+        for path in (job.marks_out, job.output, *(job.report or ())):
             if path is None or not path.exists():
                 continue
             if named or path is not job.output:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from restore.colors import Srgb
 from restore.errors import PhotoError
+from restore.faithfulness import analysed_size, measure_faithfulness
 from restore.output import (
     PrivateFolder,
     RowFile,
@@ -26,6 +27,7 @@ from restore.output import (
 from restore.photo import Photo, srgb_profile
 from restore.plan import Job
 from restore.provenance import Provenance
+from restore.report import write_report
 from restore.restorer import Restorer
 from restore.settings import RestoreSettings
 
@@ -75,7 +77,7 @@ def run_job(
         marks_in = None if job.marks_in is None else read_mask(job.marks_in)
         try:
             with PrivateFolder(job.output) as folder:
-                marks_frac = _restore_into(
+                marks_frac, small_marks = _restore_into(
                     folder, restorer, photo, job, settings, marks_in, notice, on_progress
                 )
         except OSError as error:
@@ -84,6 +86,9 @@ def run_job(
             notice(line)
         if job.compare is not None:
             write_comparison(job.photo, job.output, job.compare)
+        measured: dict[str, Any] = {}
+        if job.report is not None and small_marks is not None:
+            measured = _report(job, job.report, small_marks, photo, restorer.name, notice)
         return {
             "photo": str(job.photo),
             "restored": str(job.output),
@@ -94,6 +99,7 @@ def run_job(
             "height": photo.height,
             "depth_bits": photo.depth_bits,
             "marks_frac": round(marks_frac, 6),
+            **measured,
             "seconds": round(time.monotonic() - started, 3),
             "notices": notices,
         }
@@ -108,8 +114,12 @@ def _restore_into(
     marks_in: NDArray[np.uint8] | None,
     on_notice: Callable[[str], None],
     on_progress: Callable[[float], None],
-) -> float:
-    """Restore, encode, put in place; returns the part of the area that is marks."""
+) -> tuple[float, NDArray[np.uint8] | None]:
+    """Restore, encode, put in place.
+
+    Returns:
+        The part of the area that is marks, and for a report a reduced copy of them.
+    """
     file_format = output_format(job.output)
     becomes_color = photo.num_bands == 1 and settings.gives_color
     rows_file = RowFile(folder.path / "rows")
@@ -124,7 +134,7 @@ def _restore_into(
         on_progress=on_progress,
     ):
         rows_file.add(to_depth(rows.samples, file_format))
-        if job.marks_out is not None:
+        if job.marks_out is not None or job.report is not None:
             marks_file.add(rows.marks[..., None])
         marks_sum += float(rows.marks.sum(dtype=np.float64)) / 255
     is_grey = photo.num_bands == 1 and not becomes_color
@@ -146,8 +156,54 @@ def _restore_into(
             moved = marks_folder.path / "marks.png"
             shutil.move(mask, moved)
             marks_folder.publish(moved, photo.mode)
+    small_marks = None if job.report is None else _reduce_marks(marks_file.image(is_grey=True))
     folder.publish(written, photo.mode)
-    return marks_sum / (photo.width * photo.height)
+    return marks_sum / (photo.width * photo.height), small_marks
+
+
+def _reduce_marks(marks: pyvips.Image) -> NDArray[np.uint8]:
+    """(h, w) of the size that a report measures."""
+    width, height = analysed_size(marks.width, marks.height)
+    small = marks.resize(width / marks.width, vscale=height / marks.height)
+    return np.frombuffer(small.write_to_memory(), np.uint8).reshape(small.height, small.width)
+
+
+def _report(
+    job: Job,
+    paths: tuple[Path, Path],
+    marks: NDArray[np.uint8],
+    photo: Photo,
+    model: str,
+    on_notice: Callable[[str], None],
+) -> dict[str, Any]:
+    """Measure and report how faithful the restoration is; returns what `--json` says of it."""
+    width, height = analysed_size(photo.width, photo.height)
+
+    def reduce(path: Path) -> NDArray[np.float32]:
+        with Photo(path) as opened:
+            return opened.space.to_srgb(opened.reduced(height, width))
+
+    measured = measure_faithfulness(
+        reduce(job.photo), reduce(job.output), marks, photo_size=(photo.width, photo.height)
+    )
+    write_report(
+        measured,
+        paths,
+        photo=job.photo,
+        restored=job.output,
+        mode=photo.mode,
+        model=model,
+        version=job.version,
+    )
+    count = len(measured.flagged_regions)
+    if count:
+        places = "one place" if count == 1 else f"{count} places"
+        on_notice(f"{places} not explained by the restoration; see {paths[0]}")
+    return {
+        "report": str(paths[0]),
+        "score": round(measured.score, 4),
+        "num_flagged_regions": count,
+    }
 
 
 def read_mask(path: Path) -> NDArray[np.uint8]:

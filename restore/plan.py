@@ -25,6 +25,7 @@ class Job:
         marks_in: Mask of the user's.
         marks_out: Where to write the marks that were found.
         compare: Where to write the picture of before and after.
+        report: Where to write the report, page and JSON.
         add_provenance: Whether the metadata say how the file came to be.
         version: Of this software, for the provenance.
     """
@@ -34,6 +35,7 @@ class Job:
     marks_in: Path | None = None
     marks_out: Path | None = None
     compare: Path | None = None
+    report: tuple[Path, Path] | None = None
     add_provenance: bool = True
     version: str = ""
 
@@ -136,3 +138,9 @@ def default_output(photo: Path, folder: Path | None = None) -> Path:
             deep = opened.dtype == np.uint16
     name = f"{photo.stem}.restored{default_suffix(photo, deep=deep)}"
     return (photo.parent if folder is None else folder) / name
+
+
+def report_paths(output: Path) -> tuple[Path, Path]:
+    """Where a report goes: `photo.report.html` and `.json` beside `photo.restored.jpg`."""
+    stem = output.stem.removesuffix(".restored")
+    return output.with_name(f"{stem}.report.html"), output.with_name(f"{stem}.report.json")

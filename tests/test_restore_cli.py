@@ -139,6 +139,58 @@ def test_compare_and_marks_are_written(album: Path, model: Path) -> None:
         assert pair.size[0] >= 2 * width
 
 
+def test_report_is_written_beside_the_photograph(album: Path, model: Path) -> None:
+    """--report writes PHOTO.report.html and .json, and says so in --json; nothing without it."""
+    assert _run("b.png", "--model", model).exit_code == 0
+    assert not list(album.glob("*.report.*"))
+    result = _run("a.jpg", "b.png", "--model", model, "--report", "--out-dir", "out", "--json")
+    assert result.exit_code == 0, result.output
+    lines = list(map(json.loads, result.stdout.splitlines()))
+    assert sorted(p.name for p in Path("out").glob("*.report.*")) == [
+        *("a.report.html", "a.report.json", "b.report.html", "b.report.json")
+    ]
+    numbers = json.loads(Path("out/b.report.json").read_text())
+    assert (numbers["photo"], numbers["restored"]) == ("b.png", "b.restored.png")
+    assert (numbers["width_px"], numbers["height_px"]) == read_with_pillow(Path("b.png")).size
+    assert lines[1]["report"] == str(Path("out/b.report.html"))
+    assert lines[1]["score"] == numbers["score"]
+    assert lines[1]["num_flagged_regions"] == len(numbers["flagged_regions"])
+
+
+def test_report_that_is_there_is_kept_unless_forced(album: Path, model: Path) -> None:
+    """A report without its photograph is not overwritten; done photographs are skipped."""
+    Path("x.report.json").write_text("mine")
+    arguments = ("a.jpg", "--model", model, "--report", "-o", "x.png")
+    result = _run(*arguments)
+    assert result.exit_code == 1
+    assert "x.report.json: exists; --force overwrites it" in result.stderr
+    assert Path("x.report.json").read_text() == "mine"
+    assert _run(*arguments, "--force").exit_code == 0
+    assert json.loads(Path("x.report.json").read_text())["restored"] == "x.png"
+    assert _run("b.png", "--model", model, "--report").exit_code == 0
+    again = _run("b.png", "--report")
+    assert again.exit_code == 0
+    assert "done already" in again.stderr
+
+
+def test_two_reports_for_one_place_are_refused(album: Path, model: Path) -> None:
+    """a.jpg and a.png would both report to a.report.html."""
+    write_pillow("RGB")(album / "a.png")
+    result = _run("a.jpg", "a.png", "--model", model, "--report")
+    assert result.exit_code == 1
+    assert "another photograph's report is written to a.report.html" in result.stderr
+    assert _names(album) == ["a.restored.jpg"]
+
+
+def test_photo_too_small_for_a_report_is_restored_and_named(album: Path, model: Path) -> None:
+    """The restored photograph is there, the failed report makes the exit status 1."""
+    Image.new("RGB", (40, 20), (90, 80, 70)).save("small.png")
+    result = _run("small.png", "--model", model, "--report")
+    assert result.exit_code == 1
+    assert "small.png: 40 x 20 px is too small" in result.stderr
+    assert _names(album) == ["small.restored.png"]
+
+
 def test_marks_in_takes_a_painted_mask(album: Path, model: Path) -> None:
     """A mask of any size; with --marks-mode replace it comes back as the marks."""
     mask = np.zeros((20, 30), np.uint8)
