@@ -9,6 +9,8 @@ The wide decoder answers in the reverse order of the damage: at native resolutio
 away grain and what is left of marks, then a smooth field of colour matrices and offsets, read off
 at a coarse scale, undoes fading and toning, brings back contrast and lays colour.
 
+The encoder may also be that of an ImageNet classifier (restore/resnet.py).
+
 Nothing here looks at statistics over space (no batch, group or instance norm, no global pooling),
 so a tile gives the same values as the whole photograph away from the tile's edges, if the tile
 starts at a multiple of `Generator.alignment`.
@@ -16,11 +18,16 @@ starts at a multiple of `Generator.alignment`.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from restore.generator_config import GeneratorConfig
+
+if TYPE_CHECKING:
+    from restore.resnet import ResnetEncoder
 
 __all__ = ["Generator", "GeneratorConfig", "fill_from_around"]
 
@@ -80,9 +87,16 @@ class Generator(nn.Module):
 
         self.stem = nn.Conv2d(3, widths[0], 3, padding=1)
         self.encoder = nn.ModuleList(map(_stack, widths, config.encoder_blocks))
-        self.down = nn.ModuleList(
-            nn.Conv2d(widths[i], widths[i + 1], 3, stride=2, padding=1) for i in range(num_up)
-        )
+        self.down = nn.ModuleList()
+        self.resnet: ResnetEncoder | None = None
+        if config.encoder == "resnet34":
+            from restore.resnet import ResnetEncoder  # it imports torchvision, which takes seconds
+
+            self.resnet = ResnetEncoder()
+        else:
+            self.down.extend(
+                nn.Conv2d(widths[i], widths[i + 1], 3, stride=2, padding=1) for i in range(num_up)
+            )
 
         self.marks_in = nn.Conv2d(widths[-1], marks_width, 1)
         self.marks_skip = nn.ModuleList(nn.Conv2d(w, marks_width, 1) for w in widths[:-1])
@@ -126,13 +140,7 @@ class Generator(nn.Module):
         if photo.shape[-2] % self.alignment or photo.shape[-1] % self.alignment:
             height, width = photo.shape[-2:]
             raise ValueError(f"sides must be multiples of {self.alignment}, got {height}x{width}")
-        skips: list[Tensor] = []
-        x = self.stem(2 * photo - 1)  # (N, widths[0], H, W)
-        for i, blocks in enumerate(self.encoder):
-            x = blocks(x)  # (N, widths[i], H / 2^i, W / 2^i)
-            if i < len(self.down):
-                skips.append(x)
-                x = self.down[i](x)
+        *skips, x = self._encode(photo)  # (N, widths[i], H / 2^i, W / 2^i)
 
         marks_logits = self._find_marks(skips, x)  # (N, 1, H, W)
         gate = _gate(marks_logits.detach(), known_marks)  # (N, 1, H, W)
@@ -151,6 +159,15 @@ class Generator(nn.Module):
         around = fill_from_around(photo, gate, num_scales=len(skips))  # (N, 3, H, W)
         repaired = photo + gate * (around - photo) + residual.to(photo.dtype)
         return self._adjust_tone(repaired, tone), marks_logits
+
+    def _encode(self, photo: Tensor) -> list[Tensor]:
+        """Features of a photograph at every scale, native resolution first."""
+        features: list[Tensor] = [self.encoder[0](self.stem(2 * photo - 1))]
+        if self.resnet is not None:
+            return features + self.resnet(photo)
+        for down, blocks in zip(self.down, self.encoder[1:], strict=True):
+            features.append(blocks(down(features[-1])))
+        return features
 
     def _adjust_tone(self, photo: Tensor, coefficients: Tensor) -> Tensor:
         """Add to each pixel an affine function of its own colour, one that varies slowly in space.

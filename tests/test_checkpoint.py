@@ -63,6 +63,26 @@ def test_checkpoint_stores_half_precision_by_default(tmp_path: Path, generator: 
     torch.testing.assert_close(loaded(photo)[0], generator(photo)[0], atol=2e-3, rtol=0)
 
 
+def test_checkpoint_of_a_resnet_loads_without_fetching(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file holds all weights: nothing is asked of the network."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("fetched")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
+    generator = Generator(GeneratorConfig(decoder_blocks=(0,) * 5).with_resnet34())
+    path = tmp_path / "resnet.safetensors"
+    save_generator(path, generator, METADATA, dtype=torch.float32)
+    loaded, info = load_generator(path)
+    assert info.config.encoder == "resnet34"
+    assert all(
+        torch.equal(tensor, generator.state_dict()[name])
+        for name, tensor in loaded.state_dict().items()
+    )
+
+
 def test_equal_weights_give_equal_bytes(tmp_path: Path, generator: Generator) -> None:
     """Saving twice writes the same file."""
     for name in ("a", "b"):
@@ -94,6 +114,28 @@ def test_failed_save_leaves_the_old_file(
         save_generator(path, generator, METADATA)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing catches it."""
+
+
+def test_save_killed_before_it_is_done_leaves_the_old_file(
+    tmp_path: Path, generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed when all is written but not renamed, the old weights are there and load."""
+    path = tmp_path / "small.safetensors"
+    save_generator(path, generator, METADATA)
+    before = path.read_bytes()
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    monkeypatch.setattr(os, "replace", die)
+    with pytest.raises(Killed):
+        save_generator(path, Generator(SMALL), METADATA)
+    assert path.read_bytes() == before
+    load_generator(path)
 
 
 def test_missing_folder_is_named(tmp_path: Path, generator: Generator) -> None:

@@ -115,6 +115,13 @@ def test_resume_without_a_run_is_refused(tmp_path: Path) -> None:
         (["run", "pairs", "--out", "run", "--without", "beauty"], "beauty"),
         (["run", "pairs", "--out", "run", "--minutes", "0"], "--minutes"),
         (["run", "--resume", "run", "--seed", "3"], "--resume takes no other options"),
+        (["run", "--resume", "run", "--pretrained"], "--resume takes no other options"),
+        (["run", "pairs", "--out", "run", "--pretrained"], "--encoder resnet34 only"),
+        (["run", "pairs", "--out", "run", "--encoder", "vgg"], "--encoder"),
+        (
+            ["run", "p", "--out", "r", "--encoder", "resnet34", "--pretrained", "--init", "w"],
+            "exclude each other",
+        ),
         (["export", "run"], "--output"),
         (["find-lr", "pairs", "--steps", "3"], "--steps"),
     ],
@@ -156,11 +163,13 @@ def test_help_imports_neither_torch_nor_albumentations() -> None:
 
 
 def test_network_and_checkpoints_need_no_trainer() -> None:
-    """`restore` loads weights with the trainer's packages blocked."""
+    """`restore` loads weights with the trainer's packages and torchvision blocked."""
     code = (
         "import sys\n"
-        "for name in ('fastai', 'train', 'degrade', 'lmdb'): sys.modules[name] = None\n"
-        "import restore.network, restore.checkpoint\n"
+        "for name in ('fastai', 'train', 'degrade', 'lmdb', 'torchvision'):\n"
+        "    sys.modules[name] = None\n"
+        "from restore.checkpoint import default_model_path, load_generator\n"
+        "load_generator(default_model_path())\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -81,3 +81,34 @@ def test_swd_is_zero_for_equal_sets_and_grows_with_noise(photos: torch.Tensor) -
     assert distances[0] == 0
     assert 0 < distances[1] < distances[2]
     assert metrics.measure_swd(photos + 0.1 * noise, photos) == distances[2]
+
+
+def test_marks_ap_matches_a_computation_by_hand() -> None:
+    """Scores .9 (right), .6 (wrong), .3 (right): half the recall at 1, half at 2/3."""
+    scores = torch.tensor([0.9, 0.6, 0.3, 0.0]).reshape(1, 1, 2, 2)
+    marks = torch.tensor([1.0, 0.0, 0.7, 0.2]).reshape(1, 1, 2, 2)
+    counts = metrics.count_scores(scores, marks)
+    assert metrics.summarise_ap(counts) == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
+
+
+def test_marks_ap_agrees_with_torchmetrics() -> None:
+    """On scores in steps of 1/255, over several photographs counted one by one."""
+    from torchmetrics.functional.classification import binary_average_precision
+
+    torch.manual_seed(0)
+    marks = (torch.rand(4, 1, 32, 32) > 0.8).float()
+    scores = ((0.3 * marks + torch.rand_like(marks)).clamp(max=1) * 255).round() / 255
+    counts = sum(
+        metrics.count_scores(scores[i : i + 1], marks[i : i + 1]) for i in range(len(marks))
+    )
+    expected = binary_average_precision(scores.flatten(), marks.flatten().long())
+    assert metrics.summarise_ap(counts) == pytest.approx(float(expected), abs=1e-6)
+
+
+def test_marks_ap_without_an_opinion_is_the_share_of_marks() -> None:
+    """One score everywhere finds every pixel at once; where there are no marks, nothing is lost."""
+    marks = torch.zeros(1, 1, 10, 10)
+    assert metrics.summarise_ap(metrics.count_scores(torch.zeros_like(marks), marks)) == 1
+    marks[..., :3, :] = 1
+    counts = metrics.count_scores(torch.zeros_like(marks), marks)
+    assert metrics.summarise_ap(counts) == pytest.approx(0.3)

@@ -6,13 +6,15 @@ import torch
 from training_runs import TINY, build_pairs
 
 from degrade import PairReader
+from degrade.textures import Textures
 from restore.network import Generator
 from train.adversarial import Look, describe_verdict, judge_looks, score_look
 from train.baselines import keep_as_is, restore_classically
 from train.callbacks import Average, Pace
 from train.config import CriticConfig
 from train.critic import Critic
-from train.evaluate import evaluate, format_table, name_faults
+from train.damage import damage_of
+from train.evaluate import evaluate, format_table, measure_consistency, name_faults, to_tensor
 from train.learner import build_networks, build_schedule, share_rate
 from train.run_state import Position
 
@@ -146,6 +148,31 @@ def test_untrained_network_measures_as_doing_nothing(tmp_path: Path) -> None:
         assert slice_["network"] == pytest.approx(slice_["nothing"])
     names = {name for i in range(4) for name in name_faults(reader[i * len(reader) // 4].recipe)}
     assert set(results["faults"]) == names
+    assert "consistency" in results["methods"]["network"]
+    assert results["notes"] == []
     table = format_table(results)
-    assert "luma_psnr_db" in table
+    assert all(name in table for name in ("luma_psnr_db", "consistency", "marks_ap"))
     assert all(name in table for name in names)
+
+
+def test_clean_photograph_is_more_consistent_than_doing_nothing(tmp_path: Path) -> None:
+    """Of what `evaluate` calls consistency, the truth leaves scan and JPEG alone."""
+    reader, textures = PairReader(build_pairs(tmp_path), split="train"), Textures.load()
+    clean, nothing = [], []
+    for pair in map(reader.__getitem__, range(len(reader))):
+        damage = damage_of(pair.recipe, textures)
+        damaged = to_tensor(pair.damaged)
+        clean.append(measure_consistency(to_tensor(pair.clean), damaged, damage))
+        nothing.append(measure_consistency(damaged, damaged, damage))
+    assert 0 < sum(clean) < 0.7 * sum(nothing)
+
+
+def test_consistency_is_left_out_where_textures_are_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pairs of another texture pack are measured without it, with a word."""
+    reader = PairReader(build_pairs(tmp_path, num_photos=8), split="train")
+    monkeypatch.setattr(type(reader.manifest), "texture_digest", "other", raising=True)
+    results = evaluate(Generator(TINY.generator).eval(), reader, limit=1, baselines=False)
+    assert "consistency" not in results["methods"]["network"]
+    assert "consistency is left out" in results["notes"][0]

@@ -1,20 +1,36 @@
 import csv
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
 import lmdb
 import msgspec
+import numpy as np
 import pytest
 import torch
-from training_runs import TINY, build_pairs, read_log
+from store_photos import build_small, fill_folder
+from training_runs import TINY, Killed, build_pairs, kill_at, read_log
 
 from degrade import PairReader
+from degrade.textures import Textures
 from restore.checkpoint import load_generator, read_info
-from train.callbacks import Pace
-from train.config import TrainConfig
-from train.errors import DataError, DivergenceError, RunError, TrainError
+from restore.generator_config import GeneratorConfig
+from train import consistency
+from train.config import TrainConfig, decode_config, encode_config
+from train.data import StagePairs, to_batch
+from train.errors import (
+    BatchMemoryError,
+    ConfigError,
+    DataError,
+    DivergenceError,
+    RunError,
+    TrainError,
+)
+from train.learner import build_networks
+from train.losses import FidelityLoss
 from train.stages import Run, resume_run
 
 
@@ -39,22 +55,6 @@ def finished(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "finished"
     Run(folder, pairs, TINY).train()
     return folder
-
-
-class _Killed(BaseException):
-    """Stands for kill -9: nothing catches it."""
-
-
-def kill_at(monkeypatch: pytest.MonkeyPatch, total_steps: int) -> None:
-    """Have training die at a step, before anything of it is logged or saved."""
-    count = Pace.after_batch
-
-    def die(self: Pace) -> None:
-        if self.position.total_steps == total_steps:
-            raise _Killed
-        count(self)
-
-    monkeypatch.setattr(Pace, "after_batch", die)
 
 
 def test_run_leaves_what_it_promises(finished: Path) -> None:
@@ -140,7 +140,7 @@ def test_resumed_run_equals_an_uninterrupted_one(
     folder = tmp_path / "killed"
     with monkeypatch.context() as context:
         kill_at(context, step)
-        with pytest.raises(_Killed):
+        with pytest.raises(Killed):
             Run(folder, pairs, TINY).train()
     if step < 2:
         with pytest.raises(RunError, match="no run to resume"):
@@ -152,6 +152,30 @@ def test_resumed_run_equals_an_uninterrupted_one(
     ours, theirs = (load_generator(f / "model.safetensors")[0] for f in (folder, finished))
     for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_state_killed_before_it_is_renamed_loses_nothing(
+    finished: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed with the new state written aside, the run goes on from the old one, and tidies up."""
+    folder = tmp_path / "killed"
+    rename, num = Path.replace, [0]
+
+    def die(self: Path, target: Path) -> Path:
+        num[0] += 1
+        if num[0] == 4:
+            raise Killed
+        return rename(self, target)
+
+    with monkeypatch.context() as context:
+        context.setattr(Path, "replace", die)
+        with pytest.raises(Killed):
+            Run(folder, pairs, TINY).train()
+    (aside,) = folder.glob(".state.pt.*")
+    aside.rename(folder / ".state.pt.1")  # the next process has another number
+    resume_run(folder).train()
+    assert read_log(folder) == read_log(finished)
+    assert not list(folder.glob(".state.pt.*"))
 
 
 def test_resuming_a_finished_run_changes_nothing(finished: Path) -> None:
@@ -200,11 +224,62 @@ def test_init_refuses_a_network_of_another_size(
     finished: Path, pairs: Path, tmp_path: Path
 ) -> None:
     """Weights of another size are named, with the remedy."""
-    from restore.generator_config import GeneratorConfig
-
     config = msgspec.structs.replace(TINY, generator=GeneratorConfig())
     with pytest.raises(TrainError, match="another size"):
         Run(tmp_path / "warm", pairs, config, init=finished / "model.safetensors")
+
+
+@pytest.fixture
+def resnet() -> TrainConfig:
+    """With a generator on a resnet34."""
+    generator = GeneratorConfig(marks_width=8, decoder_blocks=(0,) * 5).with_resnet34()
+    return msgspec.structs.replace(TINY, generator=generator, pretrained=True)
+
+
+def test_pretrained_encoder_starts_from_the_classifier(
+    pairs: Path, tmp_path: Path, resnet: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its convolutions are the classifier's; a resumed run fetches nothing."""
+    from torchvision.models import resnet34
+
+    classifier = resnet34()
+    monkeypatch.setattr(
+        "torchvision.models._api.load_state_dict_from_url",
+        lambda *_, **__: classifier.state_dict(),
+    )
+    run = Run(tmp_path / "run", pairs, resnet)
+    assert run.networks.generator.resnet is not None
+    ours = run.networks.generator.resnet.layer3[1].conv2.weight
+    assert torch.equal(ours, classifier.layer3[1].conv2.weight)
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", fail_to_fetch)
+    build_networks(resnet, torch.device("cpu"), is_resumed=True)
+
+
+def fail_to_fetch(*_: Any, **__: Any) -> None:
+    """Stands for a machine without a network."""
+    raise URLError("Name or service not known")
+
+
+def test_pretrained_without_a_network_is_one_line_and_changes_nothing(
+    pairs: Path, tmp_path: Path, resnet: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error says what to do; no folder is begun, and a run to be replaced is kept."""
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", fail_to_fetch)
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "state.pt").write_text("hours of work")
+    for folder in ("new", "old"):
+        with pytest.raises(TrainError, match=r"can't be had .*or train without --pretrained") as e:
+            Run(tmp_path / folder, pairs, resnet, force=True)
+        assert "\n" not in str(e.value)
+    assert not (tmp_path / "new").exists()
+    assert (tmp_path / "old" / "state.pt").read_text() == "hours of work"
+
+
+def test_pretrained_is_refused_without_an_encoder_for_it(tmp_path: Path) -> None:
+    """The plain encoder has no ImageNet weights."""
+    content = encode_config(TINY).replace(b'"pretrained":false', b'"pretrained":true')
+    with pytest.raises(ConfigError, match="pretrained"):
+        decode_config(content, "mine")
 
 
 def test_terms_can_be_switched_off(pairs: Path, tmp_path: Path) -> None:
@@ -238,6 +313,70 @@ def test_divergence_keeps_the_last_good_weights(
     resume_run(tmp_path / "broken").train()
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    ],
+)
+@pytest.mark.parametrize(
+    "place", ["restore.network.Generator._encode", "train.consistency.redamage"]
+)
+def test_too_little_memory_is_one_line_and_keeps_the_state(
+    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, place: str
+) -> None:
+    """The batch, its size and the remedy are named; with enough memory the run goes on."""
+    folder = tmp_path / "run"
+    with monkeypatch.context() as context:
+        kill_at(context, 5)
+        with pytest.raises(Killed):
+            Run(folder, pairs, TINY).train()
+    before = (folder / "state.pt").read_bytes()
+
+    def fail(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(place, fail)
+    with pytest.raises(BatchMemoryError) as caught:
+        resume_run(folder).train()
+    message = str(caught.value)
+    assert "too little memory for a batch of 4 photographs of 32 px (stage 1, step 4; " in message
+    assert "set a smaller batch in a preset file" in message
+    assert "\n" not in message
+    assert (folder / "state.pt").read_bytes() == before
+    monkeypatch.undo()
+    assert not torch.is_autocast_enabled("cpu")
+    assert resume_run(folder).position.total_steps == 4
+
+
+def test_other_errors_keep_their_traceback(
+    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug isn't mistaken for little memory."""
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("shapes cannot be multiplied")
+
+    monkeypatch.setattr("restore.network.Generator._encode", fail)
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        Run(tmp_path / "run", pairs, TINY).train()
+
+
+def test_held_out_photographs_that_need_too_much_memory_are_named(
+    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is their size that is to blame, not the batch."""
+
+    def fail(*_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("train.stages.measure_heldout", fail)
+    with pytest.raises(BatchMemoryError, match=r"held-out.*32 px.*set a smaller heldout_size_px"):
+        Run(tmp_path / "run", pairs, TINY).train()
+
+
 def _break_sample(pairs: Path, number: int) -> None:
     """Spoil one training sample's damaged photograph."""
     shard = sorted(pairs.glob("train-*.lmdb"))[0]
@@ -269,17 +408,35 @@ def test_pairs_smaller_than_a_stage_are_refused(pairs: Path, tmp_path: Path) -> 
     assert not (tmp_path / "run").exists()
 
 
-def test_eight_pairs_can_be_learned_by_heart(tmp_path: Path) -> None:
-    """Enough steps on eight pairs drive every fidelity term far down."""
-    pairs = build_pairs(tmp_path, num_photos=9, size_px=32)
+def test_eight_pairs_can_be_learned_by_heart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Enough steps drive every fidelity term towards zero, and consistency below the identity's."""
+    source = fill_folder(tmp_path / "photos", 8)
+    build_small(source, tmp_path / "pairs", size_px=32, val_frac=0.0)
+    reader = PairReader(tmp_path / "pairs", "train")
+    assert len(reader) == 8
+    recipes = [reader.recipe(i) for i in range(8)]
+    damages = {r.key: consistency.damage_of(r, Textures.load()) for r in recipes}
+    monkeypatch.setattr(consistency, "damage_of", lambda r, _: damages[r.key])  # saves time
     stage = msgspec.structs.replace(
-        TINY.stages[0], steps=300, batch=8, lr=3e-3, whole_prob=0.0, native_prob=1.0
+        TINY.stages[0], steps=350, batch=8, lr=4e-3, whole_prob=0.0, native_prob=1.0
     )
+    generator = replace(TINY.generator, widths=(16, 16, 32))
     config = msgspec.structs.replace(
-        TINY, stages=(stage,), log_steps=20, report_steps=300, save_s=1e3
+        TINY, generator=generator, stages=(stage,), log_steps=10, report_steps=350, save_s=1e3
     )
-    Run(tmp_path / "run", pairs, config).train()
-    rows = read_log(tmp_path / "run")
-    first, last = rows[0], rows[-1]
-    for name in ("luma", "chroma"):
-        assert float(last[name]) < 0.5 * float(first[name])
+    Run(tmp_path / "run", tmp_path / "pairs", config).train()
+    last = read_log(tmp_path / "run")[-1]
+
+    pairs = StagePairs(reader, stage, config.seed, 0)
+    columns = zip(*(pairs[i] for i in range(8)), strict=True)
+    batch = to_batch(tuple(torch.from_numpy(np.stack(column)) for column in columns))
+    damage = consistency.Consistency(reader).load_damage(batch.pair_index, batch.geometry, 32)
+    loss = FidelityLoss(config.weights, config.shape)
+    no_marks = torch.full_like(batch.marks, -4.0)
+    loss((batch.damaged, no_marks), batch.clean, batch.marks)  # what doing nothing costs
+    for name in ("luma", "chroma", "detail", "marks"):
+        assert float(last[name]) < 0.2 * float(loss.terms[name]), name
+    identity = consistency.measure_consistency(batch.damaged, batch.damaged, damage)
+    assert float(last["consistency"]) < 0.5 * float(identity)

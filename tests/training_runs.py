@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import msgspec
+import pytest
 from store_photos import build_small, fill_folder
 
 from restore.generator_config import GeneratorConfig
@@ -76,6 +77,24 @@ def run_train(*arguments: object) -> subprocess.CompletedProcess[str]:
         check=False,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing catches it."""
+
+
+def kill_at(monkeypatch: pytest.MonkeyPatch, total_steps: int) -> None:
+    """Have training die at a step, before anything of it is logged or saved."""
+    from train.callbacks import Pace  # late: this module is imported where torch isn't needed
+
+    count = Pace.after_batch
+
+    def die(self: Pace) -> None:
+        if self.position.total_steps == total_steps:
+            raise Killed
+        count(self)
+
+    monkeypatch.setattr(Pace, "after_batch", die)
 
 
 def read_log(run: Path, name: str = "log.csv") -> list[dict[str, str]]:

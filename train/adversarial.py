@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
+from train import parallel
 from train.callbacks import Autocast
 from train.critic import Critic
 from train.fastai_names import Callback, CancelBatchException
@@ -84,6 +85,7 @@ class CriticTraining(Callback):  # type: ignore[misc]  # fastai ships no types
         loss = judge_real_and_fake(real, fake)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch's own
+        parallel.average_gradients(self.critic.parameters())
         norm = torch.nn.utils.clip_grad_norm_(self.critic.parameters(), 10.0)
         if bool(torch.isfinite(norm)):
             self.optimizer.step()

@@ -1,7 +1,7 @@
 """fastai callbacks of the training loop; each does one thing.
 
-`order` says who comes first in an event: the average's exchange, pace, precision, guard, critic
-(train/adversarial.py), schedule (fastai's, 60), log, save, stop.
+`order` says who comes first in an event: pace, precision, reduction, guard, average,
+critic (train/adversarial.py), schedule (fastai's, 60), log, save, stop.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 import torch
 from torch import nn
 
+from train import parallel
 from train.config import StageConfig
 from train.errors import DivergenceError
 from train.fastai_names import (
@@ -35,7 +36,10 @@ class Pace(Callback):  # type: ignore[misc]  # fastai ships no types
     """Counts steps and seconds, and tells the schedules how much of the stage is over.
 
     With a time limit that is the share of time spent, so schedules complete however fast the
-    machine is; otherwise the share of steps done.
+    machine is; otherwise the share of steps done. All processes go by the main one's clock.
+
+    Attributes:
+        elapsed_s: Seconds spent in this stage, earlier runs of it included, when last read.
     """
 
     order = -5
@@ -43,6 +47,7 @@ class Pace(Callback):  # type: ignore[misc]  # fastai ships no types
     def __init__(self, position: Position, num_steps: int) -> None:
         self.position = position
         self.num_steps = num_steps
+        self.elapsed_s = position.stage_s
         self._start_s = time.monotonic() - position.stage_s
 
     @property
@@ -57,14 +62,15 @@ class Pace(Callback):  # type: ignore[misc]  # fastai ships no types
             return min(1.0, self.elapsed_s / self.position.stage_budget_s)
         return min(1.0, self.position.step / self.num_steps)
 
-    @property
-    def elapsed_s(self) -> float:
-        """Seconds spent in this stage, earlier runs of it included."""
-        return time.monotonic() - self._start_s
+    def read_clock(self) -> None:
+        """Find out how much time has passed; all processes must ask together."""
+        elapsed_s = time.monotonic() - self._start_s
+        self.elapsed_s = parallel.agree(elapsed_s) if self.is_timed else elapsed_s
 
     def before_batch(self) -> None:
         """Overrule fastai's own count, which knows epochs only."""
         if self.training:
+            self.read_clock()
             self.learn.pct_train = self.done_frac
 
     def after_batch(self) -> None:
@@ -72,6 +78,7 @@ class Pace(Callback):  # type: ignore[misc]  # fastai ships no types
         if self.training:
             self.position.step += 1
             self.position.total_steps += 1
+            self.read_clock()
             self.position.stage_s = self.elapsed_s
 
 
@@ -100,17 +107,29 @@ class Autocast(Callback):  # type: ignore[misc]  # fastai ships no types
 
     def after_pred(self) -> None:
         """End, before the losses."""
-        self._close()
+        self.close()
         self.learn.pred = tuple(p.float() for p in self.pred)
 
     def after_cancel_batch(self) -> None:
         """End, if the batch was cut short."""
-        self._close()
+        self.close()
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """End, also after an error that fastai lets through: else all that follows runs so."""
         if self._open is not None:
             self._open.__exit__(None, None, None)
             self._open = None
+
+
+class Reduction(Callback):  # type: ignore[misc]  # fastai ships no types
+    """Makes the gradient that of the whole batch, where several processes share it."""
+
+    order = 0
+    run_valid = False
+
+    def after_backward(self) -> None:
+        """Average over the processes, before anything looks at the gradient."""
+        parallel.average_gradients(self.model.parameters())
 
 
 class Guard(Callback):  # type: ignore[misc]  # fastai ships no types
@@ -131,7 +150,7 @@ class Guard(Callback):  # type: ignore[misc]  # fastai ships no types
         """Follow the loss, before the critic adds to it."""
         if not self.training:
             return
-        loss = float(self.loss.detach())
+        loss = float(parallel.average(self.loss))
         if loss != loss:
             return  # before_step counts it
         self._num_steps += 1
@@ -223,14 +242,15 @@ class Stopper(Callback):  # type: ignore[misc]  # fastai ships no types
 
     def before_epoch(self) -> None:
         """Note when the epoch began."""
-        self._epoch_start_s = time.monotonic()
+        self.pace.read_clock()
+        self._epoch_start_s = self.pace.elapsed_s
 
     def after_batch(self) -> None:
         """End the epoch."""
         if not self.training:
             return
         if self.pace.is_timed:
-            report = time.monotonic() - self._epoch_start_s >= self.report_s
+            report = self.pace.elapsed_s - self._epoch_start_s >= self.report_s
         else:
             report = self.pace.position.step % self.report_steps == 0
         if report or self.pace.done_frac >= 1:
@@ -238,6 +258,7 @@ class Stopper(Callback):  # type: ignore[misc]  # fastai ships no types
 
     def after_epoch(self) -> None:
         """End the stage."""
+        self.pace.read_clock()  # the look took time too
         if self.must_stop or self.pace.done_frac >= 1:
             raise CancelFitException
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -76,6 +75,16 @@ def main() -> None:
     type=click.Choice(LOSS_NAMES),
     help="Leave a loss term out; may be repeated.",
 )
+@click.option(
+    "--encoder",
+    type=click.Choice(["resnet34"]),
+    help="Build the generator on this encoder instead of the preset's own.",
+)
+@click.option(
+    "--pretrained",
+    is_flag=True,
+    help="Start the encoder from ImageNet weights, which torchvision downloads once.",
+)
 @click.option("--seed", type=click.IntRange(min=0), help="Instead of the preset's seed.")
 @click.option("--force", is_flag=True, help="Replace the run in --out.")
 @_explain_errors
@@ -87,23 +96,28 @@ def run(
     init: Path | None,
     resume: Path | None,
     without: tuple[str, ...],
+    encoder: str | None,
+    pretrained: bool,
     seed: int | None,
     force: bool,
 ) -> None:
     """Train on PAIRS, a folder written by degrade build.
+
+    Started by torchrun, several processes share each batch: one for each GPU, or on CPUs.
 
     \b
     Examples:
       train run pairs/ --out run/
       train run pairs/ --out run/ --preset cpu --minutes 90 --init old.safetensors
       train run --resume run/
+      torchrun --nproc-per-node 2 -m train run pairs/ --out run/
     """  # noqa: D301 - click wants the backspace itself
     if resume is not None:
-        if out is not None or init is not None or without or seed is not None or minutes:
+        if out or init or without or encoder or pretrained or seed is not None or minutes:
             raise click.UsageError("--resume takes no other options: the run goes on as it began")
         from train.stages import resume_run
 
-        training = resume_run(resume, pairs)
+        start = functools.partial(resume_run, resume, pairs)
     else:
         if pairs is None:
             raise click.UsageError("missing argument PAIRS")
@@ -112,15 +126,26 @@ def run(
         config = _load_preset(preset).without(*without)
         if seed is not None:
             config = msgspec.structs.replace(config, seed=seed)
-        if out.exists() and any(out.iterdir()) and not force:
-            raise click.ClickException(f"{out}: not empty; --resume it, or replace it with --force")
+        if encoder is not None:
+            config = msgspec.structs.replace(config, generator=config.generator.with_resnet34())
+        if pretrained:
+            if config.generator.encoder == "plain":
+                raise click.UsageError("--pretrained is for --encoder resnet34 only")
+            if init is not None:
+                raise click.UsageError("--pretrained and --init exclude each other")
+            config = msgspec.structs.replace(config, pretrained=True)
         from train.stages import Run
 
-        if force:
-            _remove_run(out)
-        training = Run(out, pairs, config, minutes=minutes, init=init)
-    scores = training.train()
-    click.echo(json.dumps({"weights": str(training.folder / "model.safetensors"), **scores}))
+        start = functools.partial(Run, out, pairs, config, minutes=minutes, init=init, force=force)
+    from train import parallel
+
+    with parallel.join():
+        with parallel.raise_together():
+            training = start()
+        scores = training.train()
+        if parallel.is_main():
+            weights = training.folder / "model.safetensors"
+            click.echo(json.dumps({"weights": str(weights), **scores}))
 
 
 @main.command()
@@ -165,6 +190,8 @@ def evaluate(
         progress=functools.partial(tqdm, unit="photo", disable=None),
     )
     results = {"model": info.metadata.name, **results}
+    for note in results["notes"]:
+        click.echo(note, err=True)
     click.echo(json.dumps(results, indent=2) if as_json else format_table(results))
     if results["num_broken"]:
         raise click.ClickException(f"{pairs}: {results['num_broken']} broken samples were skipped")
@@ -200,7 +227,7 @@ def export(
     """  # noqa: D301 - click wants the backspace itself
     if output.exists() and not force:
         raise click.ClickException(f"{output}: exists; overwrite it with --force")
-    from train.stages import export_run
+    from train.run_folder import export_run
 
     export_run(run_folder, output, name=name, description=description, half=precision == "fp16")
     click.echo(output)
@@ -242,12 +269,3 @@ def _load_preset(name: str) -> TrainConfig:
         return load_preset(name)
     except ConfigError as error:
         raise click.BadParameter(str(error), param_hint="--preset") from error
-
-
-def _remove_run(folder: Path) -> None:
-    """Remove what a run writes, and nothing else."""
-    for name in ("sheets", "tensorboard"):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    for pattern in ("*.csv", "*.json", "*.safetensors", "state.pt"):
-        for path in folder.glob(pattern):
-            path.unlink()

@@ -109,6 +109,7 @@ class TrainConfig(_Config, frozen=True, kw_only=True):
         name: Name of the preset.
         seed: Of the weights, the order of the photographs and the augmentation.
         generator: Size of the generator.
+        pretrained: Whether its encoder starts from ImageNet weights.
         critic: Size of the critic.
         weights: Weights of the loss terms.
         shape: Shape of the loss terms.
@@ -130,6 +131,7 @@ class TrainConfig(_Config, frozen=True, kw_only=True):
     name: str
     seed: int = 0
     generator: GeneratorConfig = GeneratorConfig()
+    pretrained: bool = False
     critic: CriticConfig = CriticConfig()
     weights: LossWeights = LossWeights()
     shape: LossShape = LossShape()
@@ -146,6 +148,11 @@ class TrainConfig(_Config, frozen=True, kw_only=True):
     save_s: Positive = 120.0
     heldout_num: Count = 32
     heldout_size_px: Annotated[int, msgspec.Meta(ge=32, multiple_of=32)] = 128
+
+    def __post_init__(self) -> None:
+        """Refuse ImageNet weights for a network that has no place for them."""
+        if self.pretrained and self.generator.encoder == "plain":
+            raise ValueError('pretrained: only for encoder = "resnet34"')
 
     def without(self, *names: str) -> TrainConfig:
         """The same configuration with some loss terms switched off.

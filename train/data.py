@@ -22,6 +22,7 @@ from torch import Tensor
 
 from degrade import PairReader
 from degrade.errors import UnreadablePhoto
+from train import parallel
 from train.config import StageConfig
 from train.errors import DataError
 
@@ -200,22 +201,25 @@ def _find_geometry(applied: list[tuple[str, dict[str, Any]]]) -> NDArray[np.int6
 
 
 class PairLoader(DataLoader):  # type: ignore[misc]  # fastai ships no types
-    """fastai's loader over the positions of a stage, from `step` on.
+    """fastai's loader over this process's positions of a stage, from `step` on.
 
     Attributes:
         step: Step of the stage that the next pass begins with.
     """
 
     def __init__(self, pairs: StagePairs, batch: int, num_steps: int, num_workers: int):
+        share = parallel.share_batch(batch)
         super().__init__(
-            pairs, bs=batch, num_workers=num_workers, n=batch * num_steps, drop_last=True
+            pairs, bs=share, num_workers=num_workers, n=share * num_steps, drop_last=True
         )
         self.step = 0
         self.n_inp = 1
 
     def get_idxs(self) -> range:
-        """Positions of one pass."""
-        return range(self.step * self.bs, self.step * self.bs + self.n)
+        """Positions of one pass; of each batch, every process takes each count-th."""
+        num = parallel.count()
+        first = self.step * self.bs * num + parallel.get_rank()
+        return range(first, first + self.n * num, num)
 
     def wif(self) -> None:
         """One thread in each worker: the trainer needs the cores."""
@@ -315,7 +319,7 @@ def build_loaders(
         pairs: Of the stage.
         heldout: Measured on after every `num_steps` steps.
         num_steps: Steps of one pass, fastai's epoch.
-        batch: Photographs a step.
+        batch: Photographs a step, over all processes of the run.
         num_workers: Processes that read.
         device: Where batches go.
     """

@@ -17,5 +17,30 @@ class RunError(TrainError):
     """A run's folder can't be written, or its state can't be read."""
 
 
+class BatchMemoryError(TrainError):
+    """A batch doesn't fit into memory; the last state is kept."""
+
+
 class DivergenceError(TrainError):
     """Training went astray; the last good state is kept."""
+
+
+def last_line(error: BaseException) -> str:
+    """The words of an error in one line; fastai puts some of its own on lines before them."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    return lines[-1].strip()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory is short, on a CPU or a GPU."""
+    seen: BaseException | None = error
+    while seen is not None:  # fastai stumbles over errors without words, and raises its own
+        words = str(seen).lower()
+        if isinstance(seen, MemoryError) or any(sign in words for sign in _SIGNS):
+            return True
+        seen = seen.__context__
+    return False
+
+
+# What torch, CUDA and its libraries say.
+_SIGNS = ("out of memory", "can't allocate memory", "cannot allocate memory", "alloc_failed")

@@ -17,9 +17,12 @@ from torch import Tensor
 
 from degrade import PairReader, Recipe
 from degrade.errors import UnreadablePhoto
+from degrade.textures import Textures
 from restore.network import Generator
+from restore.redamage import Damage, redamage
 from train import metrics
 from train.baselines import Photo, keep_as_is, restore_classically
+from train.damage import damage_of
 from train.errors import DataError
 
 Method = Callable[[Photo], tuple[Photo, Photo]]
@@ -28,6 +31,8 @@ Method = Callable[[Photo], tuple[Photo, Photo]]
 _MS_SSIM_MIN_PX = 176
 # The sliced Wasserstein distance compares so many photographs at most.
 _MAX_SWD_PHOTOS = 256
+# Stands beside the names of faults for all photographs.
+_ALL = ""
 
 
 def use_generator(generator: Generator) -> Method:
@@ -88,7 +93,8 @@ def evaluate(
 
     Returns:
         JSON values: `num_photos`, `num_broken`, `methods` (mean of each metric by method) and
-        `faults` (by fault: number of photographs, and means of the network and of doing nothing).
+        `faults` (by fault: number of photographs, and means of each method), and `notes` (sentences
+        on what was left out).
 
     Raises:
         DataError: If no pair can be read.
@@ -99,6 +105,15 @@ def evaluate(
     rows: dict[str, list[dict[str, float]]] = {name: [] for name in methods}
     photos: dict[str, list[Tensor]] = {name: [] for name in (*methods, "clean")}
     faults: list[list[str]] = []
+    scores: dict[str, dict[str, Tensor]] = {name: defaultdict(_no_scores) for name in methods}
+    textures: Textures | None = Textures.load()
+    notes: list[str] = []
+    if textures is not None and reader.manifest.texture_digest != textures.digest:
+        textures = None
+        notes.append(
+            f"{reader.path}: built with other textures than this version's, so that its damage "
+            "can't be repeated; consistency is left out"
+        )
     num = len(reader) if limit is None else min(limit, len(reader))
     num_broken = 0
     for number in progress(range(num)):
@@ -109,18 +124,28 @@ def evaluate(
             continue
         clean, marks = to_tensor(pair.clean), to_tensor(pair.marks)
         faults.append(name_faults(pair.recipe))
+        damage = None
+        if textures is not None:
+            damage = damage_of(pair.recipe, textures, *pair.clean.shape[:2])
         keep = len(photos["clean"]) < _MAX_SWD_PHOTOS
         if keep:
             photos["clean"].append(clean)
         for name, method in methods.items():
-            restored, found = method(pair.damaged)
-            rows[name].append(measure_pair(to_tensor(restored), to_tensor(found), clean, marks))
+            restored, found = map(to_tensor, method(pair.damaged))
+            row = measure_pair(restored, found, clean, marks)
+            if damage is not None:
+                row["consistency"] = measure_consistency(restored, to_tensor(pair.damaged), damage)
+            rows[name].append(row)
+            counts = metrics.count_scores(found, marks)
+            for fault in (_ALL, *faults[-1]):
+                scores[name][fault] += counts
             if keep:
-                photos[name].append(to_tensor(restored))
+                photos[name].append(restored)
     if not faults:
         raise DataError(f"{reader.path}: no pair could be read; build some, or run degrade verify")
     results = {name: summarise(rows[name]) for name in methods}
     for name in methods:
+        results[name]["marks_ap"] = metrics.summarise_ap(scores[name][_ALL])
         results[name]["swd"] = metrics.measure_swd(
             _cut_common(photos[name], photos["clean"]),
             _cut_common(photos["clean"], photos["clean"]),
@@ -129,7 +154,8 @@ def evaluate(
         "num_photos": len(faults),
         "num_broken": num_broken,
         "methods": results,
-        "faults": _slice_by_fault(faults, rows),
+        "faults": _slice_by_fault(faults, rows, scores),
+        "notes": notes,
     }
 
 
@@ -175,6 +201,17 @@ def measure_pair(restored: Tensor, found: Tensor, clean: Tensor, marks: Tensor) 
     return row
 
 
+def measure_consistency(restored: Tensor, damaged: Tensor, damage: Damage) -> float:
+    """Mean absolute difference, in 1/255, of a restoration, damaged again, from its input.
+
+    Args:
+        restored: (1, 3, H, W).
+        damaged: (1, 3, H, W), the input.
+        damage: That the input has suffered.
+    """
+    return 255 * float((redamage(restored, damage) - damaged).abs().mean())
+
+
 def summarise(rows: list[dict[str, float]]) -> dict[str, float]:
     """Means of the metrics of several photographs; errors and F1 are over all their pixels."""
     totals: dict[str, float] = defaultdict(float)
@@ -190,8 +227,14 @@ def summarise(rows: list[dict[str, float]]) -> dict[str, float]:
     return means
 
 
+def _no_scores() -> Tensor:
+    return torch.zeros(2, 256, dtype=torch.float64)
+
+
 def _slice_by_fault(
-    faults: list[list[str]], rows: dict[str, list[dict[str, float]]]
+    faults: list[list[str]],
+    rows: dict[str, list[dict[str, float]]],
+    scores: dict[str, dict[str, Tensor]],
 ) -> dict[str, dict[str, Any]]:
     """Means over the photographs that have each fault; the costliest come first."""
     members: dict[str, list[int]] = defaultdict(list)
@@ -203,6 +246,7 @@ def _slice_by_fault(
         slices[fault] = {"num_photos": len(numbers)}
         for method in rows:
             slices[fault][method] = summarise([rows[method][i] for i in numbers])
+            slices[fault][method]["marks_ap"] = metrics.summarise_ap(scores[method][fault])
     return dict(sorted(slices.items(), key=lambda item: item[1]["network"]["luma_psnr_db"]))
 
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from restore.checkpoint import load_generator
 from restore.network import Generator
+from train import parallel
 from train.config import StageConfig, TrainConfig
 from train.critic import Critic
 from train.errors import TrainError
@@ -25,6 +26,7 @@ from train.fastai_names import (
     combined_cos,
 )
 from train.losses import FidelityLoss
+from train.pretrained import fetch_resnet34
 
 # Inputs of a layer that learns at the schedule's rate: 3 x 3 pixels of 64 channels.
 _RATED_FAN_IN = 576
@@ -60,17 +62,25 @@ class Networks:
             part.load_state_dict(state[name])
 
 
-def build_networks(config: TrainConfig, device: torch.device, init: Path | None = None) -> Networks:
+def build_networks(
+    config: TrainConfig,
+    device: torch.device,
+    init: Path | None = None,
+    *,
+    is_resumed: bool = False,
+) -> Networks:
     """Make the networks of a run, with random weights from the run's seed.
 
     Args:
         config: Sizes and seed.
         device: Where they train.
         init: Weights file to start the generator from.
+        is_resumed: Whether other weights will replace these, so that none need be fetched.
 
     Raises:
         restore.errors.CheckpointError: If `init` can't be read.
-        TrainError: If `init` is a network of another size.
+        TrainError: If `init` is a network of another size, or an encoder's ImageNet weights can't
+            be fetched.
     """
     torch.manual_seed(config.seed)
     generator = Generator(config.generator)
@@ -82,6 +92,9 @@ def build_networks(config: TrainConfig, device: torch.device, init: Path | None 
                 "preset file to the sizes in its metadata"
             )
         generator.load_state_dict(loaded.state_dict())
+    elif config.pretrained and not is_resumed and parallel.is_main():  # the others copy from it
+        assert generator.resnet is not None  # TrainConfig sees to it
+        generator.resnet.load_classifier(fetch_resnet34())
     critic = Critic(config.critic)
     for network in (generator, critic):
         network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this combination

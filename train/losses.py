@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from train.config import LossShape, LossWeights
+from train.parallel import count, unite
 
 CHARBONNIER_EPSILON = 1e-3
 # Chroma vectors of natural photographs are seldom longer than this (a pure primary: about 0.6).
@@ -71,7 +72,7 @@ def weigh_saturation(chroma: Tensor, boost: float) -> Tensor:
     """
     length = torch.linalg.vector_norm(chroma, dim=1, keepdim=True)
     weights = 1 + boost * (length / FULL_SATURATION).clamp(max=1)
-    return weights / weights.mean()
+    return weights / unite(weights.mean())
 
 
 def measure_luma(restored: Tensor, clean: Tensor, weights: Tensor) -> Tensor:
@@ -124,9 +125,14 @@ def measure_marks(logits: Tensor, marks: Tensor) -> Tensor:
         that a half-opaque mark is best answered by its opacity), over the whole batch.
     """
     found = torch.sigmoid(logits)
-    overlap = 2 * (found * marks).sum() + 1
-    dice = 1 - overlap / (found.square().sum() + marks.square().sum() + 1)
+    overlap = 2 * _sum_all(found * marks) + 1
+    dice = 1 - overlap / (_sum_all(found.square()) + _sum_all(marks.square()) + 1)
     return F.binary_cross_entropy_with_logits(logits, marks) + dice
+
+
+def _sum_all(values: Tensor) -> Tensor:
+    """Sum over the whole batch, over all processes."""
+    return count() * unite(values.sum())
 
 
 def judge_real_and_fake(real: list[Tensor], fake: list[Tensor]) -> Tensor:

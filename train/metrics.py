@@ -126,6 +126,36 @@ def summarise_f1(counts: Tensor) -> float:
     return 2 * hit / (2 * hit + wrong + missed) if hit + wrong + missed else 1.0
 
 
+def count_scores(scores: Tensor, marks: Tensor) -> Tensor:
+    """Pixels by the score that they were given, (2, 256) float64: those in marks, and the others.
+
+    Args:
+        scores: (N, 1, H, W) in [0, 1]; told apart in steps of 1/255.
+        marks: (N, 1, H, W); a pixel is in a mark from opacity one half on, as for F1.
+    """
+    levels = (scores.clamp(0, 1) * 255).round().long()
+    kinds = (marks >= 0.5, marks < 0.5)
+    return torch.stack([torch.bincount(levels[k], minlength=256).double() for k in kinds])
+
+
+def summarise_ap(counts: Tensor) -> float:
+    """Average precision of summed counts (2, 256); 1 where there is nothing to find.
+
+    Σ (R_k - R_{k-1}) P_k over falling thresholds, P precision and R recall. A score that is the
+    same everywhere reaches the share of pixels in marks.
+
+    Source:
+        Everingham et al. 2015, "The PASCAL visual object classes challenge: a retrospective";
+        without interpolation.
+    """
+    inside, outside = counts.flip(1).cumsum(1)  # found at each threshold, the highest first
+    if inside[-1] == 0:
+        return 1.0
+    precision = inside / (inside + outside).clamp(min=1)
+    gained = inside.diff(prepend=inside.new_zeros(1)) / inside[-1]
+    return float((gained * precision).sum())
+
+
 def measure_swd(restored: Tensor, clean: Tensor) -> float:
     """Sliced Wasserstein distance of two sets of photographs, times 1000, mean over scales.
 

@@ -130,4 +130,4 @@ def set_rng_state(state: dict[str, Any]) -> None:
     """Put torch's generators where `get_rng_state` found them."""
     torch.set_rng_state(state["cpu"])
     if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"])
+        torch.cuda.set_rng_state_all(state["cuda"][: torch.cuda.device_count()])

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from train import parallel
 from train.callbacks import Guard, Pace
 from train.config import LOSS_NAMES
 from train.fastai_names import Callback
@@ -90,12 +91,14 @@ class RunLog:
 
 
 class StepLog(Callback):  # type: ignore[misc]  # fastai ships no types
-    """Logs the means over a window of steps."""
+    """Logs the means over a window of steps and over all processes; the main one writes."""
 
     order = 70
     run_valid = False
 
-    def __init__(self, log: RunLog, pace: Pace, guard: Guard, name: str, log_steps: int) -> None:
+    def __init__(
+        self, log: RunLog | None, pace: Pace, guard: Guard, name: str, log_steps: int
+    ) -> None:
         self.log = log
         self.pace = pace
         self.guard = guard
@@ -109,7 +112,8 @@ class StepLog(Callback):  # type: ignore[misc]  # fastai ships no types
 
     def before_fit(self) -> None:
         """Show progress where stderr is a terminal."""
-        self._bar = tqdm(total=100, desc=self.stage_name, unit="%", disable=None)
+        hidden = None if parallel.is_main() else True  # None: where stderr is no terminal
+        self._bar = tqdm(total=100, desc=self.stage_name, unit="%", disable=hidden)
 
     def after_fit(self) -> None:
         """End the line."""
@@ -139,19 +143,21 @@ class StepLog(Callback):  # type: ignore[misc]  # fastai ships no types
         position = self.pace.position
         if position.step % self.log_steps == 0:
             seconds = max(time.monotonic() - self._window_start_s, 1e-9)
-            row: dict[str, Any] = {
-                name: float(total) / self._num for name, total in self._sums.items()
-            }
+            means = {name: float(total) / self._num for name, total in self._sums.items()}
+            shares = parallel.gather((means, sorted(self.broken)))
+            self.broken.update(*(broken for _, broken in shares))
+            row: dict[str, Any] = {n: sum(s[n] for s, _ in shares) / len(shares) for n in means}
             row |= {
                 "stage": self.stage_name,
                 "step": position.step,
                 "total_steps": position.total_steps,
                 "run_s": round(position.run_s + position.stage_s, 1),
                 "lr": float(self.opt.hypers[-1]["lr"]),
-                "images_per_s": round(self._num_images / seconds, 2),
+                "images_per_s": round(parallel.count() * self._num_images / seconds, 2),
                 "waiting_frac": round(self._waiting_s / seconds, 4),
             }
-            self.log.add(self.log.steps, row)
+            if self.log is not None:
+                self.log.add(self.log.steps, row)
             self._clear()
         if self._bar is not None:
             self._bar.update(round(100 * self.pace.done_frac) - self._bar.n)

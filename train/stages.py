@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import date
 from hashlib import blake2b
 from pathlib import Path
@@ -19,21 +19,38 @@ from typing import Any
 
 import click
 import msgspec
-import torch
 
 from degrade import PairReader
-from restore.checkpoint import ModelMetadata, read_info, save_generator
-from restore.network import Generator
+from restore.checkpoint import ModelMetadata, save_generator
+from train import parallel
 from train.adversarial import CriticTraining, Look, describe_verdict, judge_looks
-from train.callbacks import Autocast, Average, Guard, Pace, Saver, Stopper, find_report_interval
+from train.callbacks import (
+    Autocast,
+    Average,
+    Guard,
+    Pace,
+    Reduction,
+    Saver,
+    Stopper,
+    find_report_interval,
+)
 from train.config import StageConfig, TrainConfig, decode_config, describe_config, encode_config
 from train.consistency import Consistency
 from train.data import HeldoutLoader, StagePairs, build_loaders
-from train.errors import DivergenceError, RunError
+from train.errors import (
+    BatchMemoryError,
+    DivergenceError,
+    RunError,
+    TrainError,
+    is_out_of_memory,
+    last_line,
+)
 from train.fastai_names import Callback
 from train.heldout import Heldout, measure_heldout
 from train.learner import Networks, build_learner, build_networks, build_schedule
+from train.run_folder import MODEL_NAME, check_folder, prepare_folder
 from train.run_state import (
+    STATE_NAME,
     Position,
     RunState,
     get_rng_state,
@@ -43,8 +60,6 @@ from train.run_state import (
 )
 from train.runlog import RunLog, StepLog
 
-MODEL_NAME = "model.safetensors"
-CONFIG_NAME = "config.json"
 # Epochs of a stage: it ends by itself.
 _ENDLESS = 10**6
 # Seconds of a time limit that are kept for starting and for exporting.
@@ -53,6 +68,9 @@ _RESERVE_S = 10.0
 
 class Run:
     """A training run and its folder.
+
+    Several processes may share a run (see `train.parallel`): each has one of these, and the main
+    process's writes the folder.
 
     Attributes:
         folder: Configuration, log, sheets, state and exported weights.
@@ -69,7 +87,10 @@ class Run:
         minutes: float | None = None,
         init: Path | None = None,
         state: RunState | None = None,
+        force: bool = False,
     ) -> None:
+        if state is None and parallel.is_main():
+            check_folder(folder, force=force)
         self.folder = folder
         self.pairs = pairs
         self.config = config
@@ -77,15 +98,18 @@ class Run:
         self.reader = PairReader(pairs, split="train")
         heldout = PairReader(pairs, split="val")
         if len(heldout) == 0:
-            click.echo("no held-out pairs in this build: measuring on pairs trained on", err=True)
+            _say("no held-out pairs in this build: measuring on pairs trained on")
             heldout = self.reader
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = parallel.pick_device()
         # Fail before the first stage rather than at a later one.
         for number, stage in enumerate(config.stages):
+            parallel.share_batch(stage.batch)
             StagePairs(self.reader, stage, config.seed, number)
         self.heldout = HeldoutLoader(heldout, config.heldout_num, config.heldout_size_px, batch=8)
         self.heldout.to(self.device)
-        self.networks: Networks = build_networks(config, self.device, init)
+        self.networks: Networks = build_networks(
+            config, self.device, init, is_resumed=state is not None
+        )
         self.autocast = Autocast(self.device, config.precision)
         self.position = Position()
         self.looks: list[Look] = []
@@ -96,8 +120,10 @@ class Run:
         ).hexdigest()
         if state is not None:
             self._restore(state)
-        self._make_folder()
-        self.log = RunLog(folder, self.position)
+        self.log: RunLog | None = None
+        if parallel.is_main():
+            prepare_folder(folder, config, is_resumed=state is not None)
+            self.log = RunLog(folder, self.position)
 
     def train(self) -> dict[str, float]:
         """Do what is left of the run.
@@ -106,10 +132,13 @@ class Run:
             What the exported weights measure on the held-out pairs, by name.
 
         Raises:
+            BatchMemoryError: If a batch doesn't fit into memory; the last state is kept.
             DivergenceError: If training went astray; the last good state and weights are kept.
             RunError: If the folder can't be written.
         """
         scores: dict[str, float] = {}
+        for network in (self.networks.generator, self.networks.average, self.networks.critic):
+            parallel.copy_from_main(network)
         try:
             while self.position.stage < len(self.config.stages):
                 self._run_stage(self.config.stages[self.position.stage])
@@ -120,23 +149,36 @@ class Run:
             self.export(scores)
         except DivergenceError as error:
             self.export(scores)
+            if not parallel.is_main():
+                raise SystemExit(1) from error  # all went astray together; one says so
             raise DivergenceError(
-                f"stopped in stage {self.position.stage + 1}, step {self.position.step}: {error}. "
-                f"The weights before it are in {self.folder / MODEL_NAME}, the last good state in "
-                f"{self.folder}"
+                f"stopped in stage {self.position.stage + 1}, step {self.position.step}: "
+                f"{last_line(error)}. The weights before it are in {self.folder / MODEL_NAME}, "
+                f"the last good state in {self.folder}"
             ) from error
+        except (RuntimeError, MemoryError, IndexError) as error:
+            if not is_out_of_memory(error):
+                raise
+            stage = self.config.stages[self.position.stage]
+            raise self._explain_memory(
+                f"a batch of {stage.batch} photographs of {stage.size_px} px", "batch", error
+            ) from error
+        except TrainError as error:
+            error.args = (last_line(error),)
+            raise
         finally:
-            self.log.close()
+            self.autocast.close()
+            if self.log is not None:
+                self.log.close()
         if self.broken:
-            click.echo(
-                f"skipped {len(self.broken)} broken samples: "
-                + ", ".join(self.reader.keys[i] for i in sorted(self.broken)[:10]),
-                err=True,
-            )
+            names = ", ".join(self.reader.keys[i] for i in sorted(self.broken)[:10])
+            _say(f"skipped {len(self.broken)} broken samples: {names}")
         return scores
 
     def save(self) -> None:
         """Save the run's state."""
+        if not parallel.is_main():
+            return
         tensors = self.networks.get_state()
         if self.best:
             tensors["best"] = self.best
@@ -155,6 +197,8 @@ class Run:
 
     def export(self, scores: dict[str, float]) -> None:
         """Write the weight average for `restore`."""
+        if not parallel.is_main():
+            return
         manifest = self.reader.manifest
         metadata = ModelMetadata(
             name=f"{self.config.name}-{self.position.total_steps}",
@@ -173,6 +217,17 @@ class Run:
         )
         save_generator(self.folder / MODEL_NAME, self.networks.average, metadata)
 
+    def _explain_memory(self, what: str, field: str, error: Exception) -> BatchMemoryError:
+        kept = self.folder / STATE_NAME
+        go_on = f"the last state is kept in {kept}" if kept.exists() else "nothing was saved yet"
+        if (self.folder / MODEL_NAME).exists():
+            go_on += f", and {self.folder / MODEL_NAME} can be trained on with --init"
+        return BatchMemoryError(
+            f"too little memory for {what} (stage {self.position.stage + 1}, step "
+            f"{self.position.step}; {last_line(error)}): set a smaller {field} in a preset file; "
+            f"{go_on}"
+        )
+
     def _restore(self, state: RunState) -> None:
         if state.pairs_digest != self._pairs_digest:
             raise RunError(f"{self.pairs}: not the pairs that the run in {self.folder} began with")
@@ -183,15 +238,6 @@ class Run:
         self.looks = [msgspec.convert(look, Look, strict=False) for look in state.looks]
         self.broken = set(state.broken)
         set_rng_state(state.rng)
-
-    def _make_folder(self) -> None:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / CONFIG_NAME).write_bytes(
-                msgspec.json.format(encode_config(self.config), indent=2) + b"\n"
-            )
-        except OSError as error:
-            raise RunError(f"{self.folder}: can't be written ({error.strerror})") from error
 
     def _run_stage(self, stage: StageConfig) -> None:
         position, config = self.position, self.config
@@ -204,7 +250,7 @@ class Run:
         stopper = Stopper(pace, report_steps, report_s)
         log = StepLog(self.log, pace, guard, self._name_stage(stage), config.log_steps)
         log.broken = self.broken
-        callbacks: list[Callback] = [pace, self.autocast, guard, log, stopper]
+        callbacks: list[Callback] = [pace, self.autocast, Reduction(), guard, log, stopper]
         callbacks.append(Saver(self.save, position, config.log_steps, config.save_s))
         callbacks.append(Heldout(lambda: self._look(stage, stopper)))
         if stage.kind != "critic":
@@ -266,9 +312,18 @@ class Run:
         return f"{self.position.stage + 1}-{stage.kind}-{stage.size_px}"
 
     def _measure(self, sheet: Path | None = None) -> dict[str, float]:
-        return measure_heldout(
-            self.networks.average, self.heldout, self.autocast.build_context, sheet
-        )
+        scores: dict[str, float] = {}
+        if parallel.is_main():
+            try:
+                scores = measure_heldout(
+                    self.networks.average, self.heldout, self.autocast.build_context, sheet
+                )
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                what = f"the held-out photographs of {self.config.heldout_size_px} px"
+                raise self._explain_memory(what, "heldout_size_px", error) from error
+        return parallel.agree(scores)
 
     def _look(self, stage: StageConfig, stopper: Stopper) -> None:
         """Measure the average, draw a sheet, export; in an adversarial stage judge."""
@@ -277,16 +332,10 @@ class Run:
         name = self._name_stage(stage)
         sheet = self.folder / "sheets" / f"{name}-{self.position.step:06d}.jpg"
         scores = self._measure(sheet)
-        self.log.add(
-            self.log.heldout,
-            {
-                "stage": name,
-                "step": self.position.step,
-                "total_steps": self.position.total_steps,
-                "run_s": round(self.position.run_s + self.position.stage_s, 1),
-                **scores,
-            },
-        )
+        if self.log is not None:
+            run_s = round(self.position.run_s + self.position.stage_s, 1)
+            place = {"step": self.position.step, "total_steps": self.position.total_steps}
+            self.log.add(self.log.heldout, {"stage": name, **place, "run_s": run_s, **scores})
         if stage.kind == "adversarial":
             self.looks.append(
                 Look(self.position.step, scores["swd"], scores["luma_psnr_db"], scores["delta_e"])
@@ -304,6 +353,8 @@ class Run:
         """Go back to the best look, and write down why."""
         self.networks.average.load_state_dict(self.best)
         self.networks.generator.load_state_dict(self.best)
+        if not parallel.is_main():
+            return
         verdict = json.dumps(describe_verdict(self.looks), indent=2)
         path = self.folder / f"adversarial-{self.position.stage + 1}.json"
         path.write_text(verdict + "\n")
@@ -321,6 +372,11 @@ class _Place(Callback):  # type: ignore[misc]  # fastai ships no types
         self.dls.train.step = self.position.step
 
 
+def _say(line: str) -> None:
+    if parallel.is_main():
+        click.echo(line, err=True)
+
+
 def resume_run(folder: Path, pairs: Path | None = None) -> Run:
     """Continue a run that was interrupted.
 
@@ -334,35 +390,3 @@ def resume_run(folder: Path, pairs: Path | None = None) -> Run:
     state = load_state(folder)
     config = decode_config(state.config.encode(), str(folder))
     return Run(folder, pairs or Path(state.pairs), config, minutes=state.minutes, state=state)
-
-
-def export_run(
-    folder: Path,
-    output: Path,
-    *,
-    name: str | None = None,
-    description: str | None = None,
-    half: bool = True,
-) -> None:
-    """Write the weight average of a run's last state as a weights file.
-
-    Args:
-        folder: Of the run, finished or not.
-        output: Weights file.
-        name: Instead of the run's.
-        description: Likewise.
-        half: Store float16 instead of float32.
-
-    Raises:
-        RunError: If there is no run.
-        restore.errors.CheckpointError: If the file can't be written.
-    """
-    state = load_state(folder)
-    config = decode_config(state.config.encode(), str(folder))
-    generator = Generator(config.generator)
-    generator.load_state_dict(state.tensors["average"])
-    exported = folder / MODEL_NAME  # missing before a run's first look
-    known = read_info(exported).metadata if exported.exists() else ModelMetadata(config.name)
-    metadata = replace(known, name=name or known.name, description=description or known.description)
-    dtype = torch.float16 if half else torch.float32
-    save_generator(output, generator, metadata, dtype=dtype)
