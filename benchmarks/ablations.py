@@ -1,0 +1,133 @@
+"""What each part of the trainer is worth: runs of equal time with one part left out of each.
+
+    python benchmarks/ablations.py PAIRS --out FOLDER [--minutes 20] [--arm full] [--arm no-marks]
+
+Every arm trains from random weights with benchmarks/ablation.toml, in one process of one thread.
+Without the adversarial stages their time goes to the others. The pix2pix U-Net is that of
+benchmarks/baselines.py, for the same minutes. Arms may be trained apart, one per core (`--arm`);
+called again without it, the script measures all on the same held-out photographs as
+benchmarks/quality.py does, and keeps benchmarks/results/ablations.json.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+_HERE = Path(__file__).resolve().parent
+# A file beside this one is called as a package of ours, and must not hide it.
+sys.path[:] = [str(_HERE.parent), *(p for p in sys.path if Path(p).resolve() != _HERE)]
+
+from benchmarks.restore import describe_machine
+
+ARMS: dict[str, tuple[str, ...]] = {
+    "full": (),
+    "no-consistency": ("--without", "consistency"),
+    "no-adversarial": (),  # its preset has no such stages
+    "no-marks": ("--without", "marks"),
+    "pix2pix": (),
+}
+_PYTHON = (sys.executable, "-P")
+
+
+def write_preset(arm: str, folder: Path) -> Path:
+    """The preset of an arm: the common one, or that without the critic's stages."""
+    text = (_HERE / "ablation.toml").read_text(encoding="utf-8")
+    if arm == "no-adversarial":
+        text = text[: text.index('[[stages]]\nkind = "critic"')]
+    path = folder / f"{arm}.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def train_arm(arm: str, pairs: Path, folder: Path, minutes: float) -> None:
+    """Train one arm in a process of its own; an interrupted one goes on."""
+    out = folder / arm
+    if arm == "pix2pix":
+        command = [*_PYTHON, str(_HERE / "baselines.py"), str(pairs), "--minutes", str(minutes),
+                   "--out", str(out), "--threads", "1", "--limit", "0"]  # fmt: skip
+        if (out / "state.pt").exists():
+            command.append("--resume")
+    elif (out / "state.pt").exists():
+        command = [*_PYTHON, "-m", "train", "run", "--resume", str(out)]
+    else:
+        preset = str(write_preset(arm, folder))
+        command = [*_PYTHON, "-m", "train", "run", str(pairs), "--out", str(out), "--minutes",
+                   str(minutes), "--preset", preset, *ARMS[arm]]  # fmt: skip
+    _call(command)
+
+
+def measure_arms(arms: list[str], pairs: Path, folder: Path, limit: int) -> dict[str, Any]:
+    """The section of the default profile, with the first arm's differences from the others."""
+    from benchmarks.pix2pix import load_unet, use_unet
+    from benchmarks.quality import choose_pairs, run_sections
+    from benchmarks.quality_report import OURS
+    from degrade import PairReader
+    from restore.checkpoint import load_generator
+    from train.baselines import keep_as_is
+    from train.evaluate import use_generator
+
+    methods = {}
+    for arm in arms:
+        if arm == "pix2pix":
+            methods[arm] = use_unet(load_unet(folder / arm / "pix2pix.safetensors")[0])
+        else:
+            generator, _ = load_generator(folder / arm / "model.safetensors")
+            methods[OURS if arm == "full" else arm] = use_generator(generator)
+    methods["nothing"] = keep_as_is
+    reader = PairReader(pairs, split="val")
+    sections = run_sections(methods, reader, choose_pairs(reader, limit), sections=("default",))
+    section: dict[str, Any] = sections["default"]
+    return section
+
+
+def _call(command: list[str]) -> None:
+    paths = [str(_HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
+    subprocess.run(command, env=environment, check=True)
+
+
+@click.command()
+@click.argument("pairs", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True,
+              metavar="FOLDER", help="Where the arms are trained.")  # fmt: skip
+@click.option("--minutes", default=20.0, show_default=True, metavar="M", help="For each arm.")
+@click.option("--arm", "arms", multiple=True, type=click.Choice(list(ARMS)),
+              help="Train only this one, and measure nothing.")  # fmt: skip
+@click.option("--limit", default=200, show_default=True, metavar="N",
+              help="Held-out photographs to measure on.")  # fmt: skip
+@click.option("--results", type=click.Path(file_okay=False, path_type=Path),
+              default=_HERE / "results", help="Folder for ablations.json.")  # fmt: skip
+def main(
+    pairs: Path, out: Path, minutes: float, arms: tuple[str, ...], limit: int, results: Path
+) -> None:
+    """Train the arms on PAIRS; then measure all that are whole, and print the table."""
+    from benchmarks.quality_report import format_section
+
+    out.mkdir(parents=True, exist_ok=True)
+    for arm in arms or tuple(ARMS):
+        if not is_whole(arm, out):
+            train_arm(arm, pairs, out, minutes)
+            (out / f"{arm}.done").touch()
+    if arms:
+        return
+    section = measure_arms(list(ARMS), pairs, out, limit)
+    result = {"machine": describe_machine(1), "minutes": minutes, "section": section}
+    results.mkdir(parents=True, exist_ok=True)
+    (results / "ablations.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    click.echo(format_section("default", section))
+
+
+def is_whole(arm: str, folder: Path) -> bool:
+    """Whether an arm's training has come to its end."""
+    return (folder / f"{arm}.done").exists()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""Bootstrap intervals of means over photographs, and of what methods differ by.
+
+The unit that is drawn is the source photograph with all its variants, since variants of one
+photograph resemble each other. All methods are summed up over the same draws, so the differences
+between them are paired.
+
+Source:
+    Efron, Tibshirani 1993, "An introduction to the bootstrap", chapter 13 (percentile intervals).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+Row = TypeVar("Row")
+Summary = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number and the interval that holds 95 % of its bootstrap draws.
+
+    Attributes:
+        value: Over all photographs.
+        low: 2.5 % of the draws lie below.
+        high: 2.5 % of the draws lie above.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+Estimates = dict[str, dict[str, Estimate]]
+"""By method and metric."""
+
+
+def draw_groups(groups: Sequence[str], num_draws: int, rng: np.random.Generator) -> list[list[int]]:
+    """Draw with replacement as many groups as there are.
+
+    Args:
+        groups: The group of each row, for instance its source photograph.
+        num_draws: How often.
+        rng: Of the draws.
+
+    Returns:
+        For each draw the indices of the rows of its groups.
+    """
+    members: dict[str, list[int]] = defaultdict(list)
+    for index, group in enumerate(groups):
+        members[group].append(index)
+    rows = list(members.values())
+    chosen = rng.integers(len(rows), size=(num_draws, len(rows)))
+    return [[index for group in draw for index in rows[group]] for draw in chosen]
+
+
+def bootstrap(
+    rows: Mapping[str, Sequence[Row]],
+    groups: Sequence[str],
+    summarise: Callable[[list[Row]], Summary],
+    *,
+    ours: Sequence[str],
+    num_draws: int,
+    rng: np.random.Generator,
+) -> tuple[Estimates, dict[str, Estimates]]:
+    """Estimate every metric of every method, and how ours differ from each other method.
+
+    Args:
+        rows: Measurements by method; all have one row per photograph, in the same order.
+        groups: The source photograph of each row.
+        summarise: Metrics of a set of rows.
+        ours: The methods that all others are compared with.
+        num_draws: How often the photographs are drawn.
+        rng: Of the draws.
+
+    Returns:
+        Estimates by method and metric; and by our method likewise, of ours minus the other.
+
+    Raises:
+        ValueError: If there are no rows, or the methods have different numbers of them.
+    """
+    if not groups or any(len(r) != len(groups) for r in rows.values()):
+        raise ValueError("every method needs one row for each photograph, and at least one")
+    draws = draw_groups(groups, num_draws, rng)
+    whole = {method: summarise(list(r)) for method, r in rows.items()}
+    drawn = {
+        method: [summarise([r[i] for i in draw]) for draw in draws] for method, r in rows.items()
+    }
+    values = {
+        method: {
+            name: _enclose(whole[method][name], [draw[name] for draw in drawn[method]])
+            for name in whole[method]
+        }
+        for method in rows
+    }
+    differences: dict[str, Estimates] = {}
+    for our in ours:
+        differences[our] = {
+            method: {
+                name: _enclose(
+                    whole[our][name] - whole[method][name],
+                    [a[name] - b[name] for a, b in zip(drawn[our], drawn[method], strict=True)],
+                )
+                for name in whole[our]
+                if name in whole[method]
+            }
+            for method in rows
+            if method not in ours
+        }
+    return values, differences
+
+
+def _enclose(value: float, drawn: list[float]) -> Estimate:
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return Estimate(float(value), float(low), float(high))

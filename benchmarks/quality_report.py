@@ -1,0 +1,136 @@
+"""What the figures of benchmarks/quality.py say: tables, and the bars of the design."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from degrade import PairReader
+
+OURS, OURS_GREY, OURS_FULL = "ours", "ours left grey", "ours, two passes"
+WITHOUT_COLOURS = "default, without colours"
+
+# On these our interval must lie apart from each baseline's; +1 where more is better.
+_AHEAD_ON = {"luma_psnr_db": 1, "ssim": 1, "delta_e": -1, "error_inside_marks": -1, "marks_f1": 1}
+_MIN_GAIN_DB = {"default": 3.0, "bopbtl": 1.5, "real-esrgan": 1.5}
+_BASELINES = ("nothing", "classical", "pix2pix")
+_MIN_F1 = 0.7
+_MIN_HARMLESS_DB = 32.0
+_COLOURFULNESS_RANGE = (0.5, 1.1)
+
+
+def judge(sections: dict[str, Any], ours: str) -> list[dict[str, Any]]:
+    """Every bar with its figure, its interval and whether it is met.
+
+    "Ahead of" is asked twice: of the intervals, which must not overlap, and, as `paired`, of the
+    difference on the same photographs, whose interval must not hold 0.
+
+    Args:
+        sections: As `benchmarks.quality.run_sections` returns them; bars of others are left out.
+        ours: The method that is judged.
+    """
+    bars: list[dict[str, Any]] = []
+
+    def add(claim: str, estimate: dict[str, float], met: bool, paired: bool | None = None) -> None:
+        asked_twice = {} if paired is None else {"paired": paired}
+        bars.append({"method": ours, "claim": claim, **estimate, "met": met, **asked_twice})
+
+    default = sections.get("default", {"methods": {}, "ours_minus": {}})
+    for name, sign in _AHEAD_ON.items():
+        for baseline in _BASELINES:
+            if name not in default["methods"].get(baseline, {}):
+                continue
+            mine, other = default["methods"][ours][name], default["methods"][baseline][name]
+            apart = mine["low"] > other["high"] if sign > 0 else mine["high"] < other["low"]
+            difference = default["ours_minus"][ours][baseline][name]
+            paired = difference["low"] > 0 if sign > 0 else difference["high"] < 0
+            add(f"default: {name} ahead of {baseline}, intervals apart", difference, apart, paired)
+    for section, gain_db in _MIN_GAIN_DB.items():
+        if section in sections:
+            gain = sections[section]["ours_minus"][ours]["nothing"]["luma_psnr_db"]
+            add(f"{section}: luma_psnr_db at least {gain_db} dB above doing nothing", gain,
+                gain["value"] >= gain_db)  # fmt: skip
+    if "marks_f1" in default["methods"].get(ours, {}):
+        found = default["methods"][ours]["marks_f1"]
+        add(f"default: marks_f1 at least {_MIN_F1}", found, found["value"] >= _MIN_F1)
+    grey = sections.get(WITHOUT_COLOURS)
+    if grey is not None:
+        colour = grey["methods"][ours]["colourfulness_frac"]
+        low, high = _COLOURFULNESS_RANGE
+        add(f"without colours: colourfulness {low}-{high} of the truth", colour,
+            low <= colour["value"] <= high)  # fmt: skip
+        drift = grey["ours_minus"][ours][OURS_GREY]["delta_e"]
+        add("without colours: delta_e no worse than left grey", drift, drift["value"] <= 0)
+    if "undamaged" in sections:
+        same = sections["undamaged"]["methods"][ours]["psnr_db"]
+        add(f"undamaged: at least {_MIN_HARMLESS_DB} dB to itself", same,
+            same["value"] >= _MIN_HARMLESS_DB)  # fmt: skip
+    return bars
+
+
+def format_section(name: str, section: dict[str, Any]) -> str:
+    """A section as a table: every metric's value and interval by method, then our differences."""
+    methods = section["methods"]
+    lines = [f"{name}: {section['num_photos']} photographs", _line("", list(methods))]
+    for metric in next(iter(methods.values())):
+        lines.append(_line(metric, [_show(table.get(metric)) for table in methods.values()]))
+    for ours, others in section["ours_minus"].items():
+        lines += ["", _line(f"{ours} minus", list(others))]
+        for metric in methods[ours]:
+            lines.append(_line(metric, [_show(table.get(metric)) for table in others.values()]))
+    return "\n".join(lines)
+
+
+def format_report(report: dict[str, Any]) -> str:
+    """All sections, and the bars."""
+    parts = [format_section(name, section) for name, section in report["sections"].items()]
+    lines = ["bars"]
+    for bar in report["bars"]:
+        verdict = "met" if bar["met"] else "paired" if bar.get("paired") else "MISSED"
+        lines.append(f"{verdict:7}{_show(bar):>26}  {bar['method']}: {bar['claim']}")
+    return "\n\n".join([*parts, "\n".join(lines), f"{report['minutes']} minutes"])
+
+
+def describe_weights(path: Path) -> dict[str, Any]:
+    """Our weights file: its digest, and what it says of itself."""
+    from restore.checkpoint import read_info
+
+    metadata = read_info(path).metadata
+    data = {name: value for name, value in metadata.data.items() if name != "training"}
+    return {
+        "file": path.name, "sha256": _digest(path), "name": metadata.name,
+        "description": metadata.description, "data": data,
+    }  # fmt: skip
+
+
+def describe_pix2pix(path: Path) -> dict[str, Any]:
+    """Likewise of weights of benchmarks/baselines.py."""
+    from benchmarks.pix2pix import load_unet
+
+    return {"file": path.name, "sha256": _digest(path), **load_unet(path)[1]}
+
+
+def describe_pairs(reader: PairReader, num_photos: int) -> dict[str, Any]:
+    """The store that was measured on."""
+    manifest = reader.manifest
+    return {
+        "digest": manifest.digest, "profile": manifest.profile["name"], "seed": manifest.seed,
+        "size_px": manifest.size_px, "val_frac": manifest.settings.val_frac,
+        "num_photos": num_photos,
+    }  # fmt: skip
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _line(label: str, cells: list[str]) -> str:
+    return f"{label:26}" + "".join(f"{cell:>29}" for cell in cells)
+
+
+def _show(estimate: dict[str, float] | None) -> str:
+    if estimate is None:
+        return "-"
+    return f"{estimate['value']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]"
