@@ -32,7 +32,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     odd = msgspec.structs.replace(EXACT.stages[0], batch=3)
     write_preset(folder / "even.toml", EXACT)
     write_preset(folder / "odd.toml", msgspec.structs.replace(EXACT, stages=(odd,)))
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    # On its own port, since another run may be under way.
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    torchrun += ["--nproc-per-node", "2"]
     script = Path(__file__).parent / "shared_run.py"
     done = subprocess.run(
         [*torchrun, str(script), str(pairs), str(folder), str(folder)],
