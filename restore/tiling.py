@@ -20,7 +20,7 @@ from restore.errors import RestoreError
 
 MIN_TILE_PX = 64
 # What lies further from a pixel changes it by less than 2/255: see docs/restore.md.
-MARGIN_PX = 128
+MARGIN_PX = 160
 BORDER_PX = 32
 
 Network = Callable[
