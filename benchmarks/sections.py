@@ -42,12 +42,10 @@ def iterate_section(
     section: str, reader: PairReader, chosen: list[int], seed: int
 ) -> Iterator[Item]:
     """The photographs of one section: "default", "undamaged" or a name of `DAMAGES`."""
-    from degrade.textures import Textures
-    from train.damage import damage_of
+    from train.damage import damage_of, find_textures
 
-    textures = Textures.load()
-    can_repeat = reader.manifest.texture_digest == textures.digest
-    if section == "default" and not can_repeat:
+    textures = find_textures(reader)
+    if section == "default" and textures is None:
         print(f"{reader.path}: built with other textures: no consistency", file=sys.stderr)
     for index in chosen:
         pair = reader[index]
@@ -55,7 +53,7 @@ def iterate_section(
         if section == "default":
             emulsion = pair.recipe.emulsion
             is_grey = emulsion is not None and len(set(emulsion.matrix)) == 1
-            damage = damage_of(pair.recipe, textures, *pair.marks.shape) if can_repeat else None
+            damage = damage_of(pair.recipe, textures, *pair.marks.shape) if textures else None
             yield Item(key, pair.damaged, pair.clean, pair.marks, is_grey, damage)
         elif section == "undamaged":
             yield Item(key, pair.clean, pair.clean, np.zeros_like(pair.marks))

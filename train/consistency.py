@@ -12,9 +12,8 @@ from torch import Tensor
 
 from degrade import PairReader
 from degrade.errors import TextureError
-from degrade.textures import Textures
 from restore.redamage import Damage, redamage
-from train.damage import collate_damage, damage_of, lens_kernel
+from train.damage import collate_damage, damage_of, find_textures, lens_kernel
 from train.errors import DataError
 from train.fastai_names import Callback
 from train.losses import FidelityLoss, charbonnier
@@ -66,12 +65,13 @@ class Consistency(Callback):  # type: ignore[misc]  # fastai ships no types
 
     def __init__(self, reader: PairReader) -> None:
         self.reader = reader
-        self.textures = Textures.load()
-        if reader.manifest.texture_digest != self.textures.digest:
+        textures = find_textures(reader)
+        if textures is None:
             raise DataError(
                 f"{reader.path}: built with other textures than this version's, so that its damage "
                 "can't be repeated; build the pairs again, or train --without consistency"
             )
+        self.textures = textures
 
     def load_damage(self, pair_index: Tensor, geometry: Tensor, size_px: int) -> Damage:
         """The damage of a batch.

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from degrade import PairReader
 from degrade.film import curve_knots
 from degrade.optics import disc_rows, motion_offsets
 from degrade.recipe import Lens, Recipe
@@ -17,6 +18,12 @@ from degrade.textures import Textures
 from restore.redamage import Damage
 
 Field = NDArray[np.float32]
+
+
+def find_textures(reader: PairReader) -> Textures | None:
+    """The textures that a build's damage can be repeated with; None if it was made with others."""
+    textures = Textures.load()
+    return textures if reader.manifest.texture_digest == textures.digest else None
 
 
 def lens_kernel(lens: Lens, ratio: float = 1.0) -> Tensor | None:

@@ -17,12 +17,11 @@ from torch import Tensor
 
 from degrade import PairReader, Recipe
 from degrade.errors import UnreadablePhoto
-from degrade.textures import Textures
 from restore.network import Generator
 from restore.redamage import Damage, redamage
 from train import metrics
 from train.baselines import Photo, keep_as_is, restore_classically
-from train.damage import damage_of
+from train.damage import damage_of, find_textures
 from train.errors import DataError
 
 Method = Callable[[Photo], tuple[Photo, Photo]]
@@ -106,10 +105,9 @@ def evaluate(
     photos: dict[str, list[Tensor]] = {name: [] for name in (*methods, "clean")}
     faults: list[list[str]] = []
     scores: dict[str, dict[str, Tensor]] = {name: defaultdict(_no_scores) for name in methods}
-    textures: Textures | None = Textures.load()
+    textures = find_textures(reader)
     notes: list[str] = []
-    if textures is not None and reader.manifest.texture_digest != textures.digest:
-        textures = None
+    if textures is None:
         notes.append(
             f"{reader.path}: built with other textures than this version's, so that its damage "
             "can't be repeated; consistency is left out"
