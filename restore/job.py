@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from restore.colors import Srgb
 from restore.errors import PhotoError
-from restore.faithfulness import analysed_size, measure_faithfulness
 from restore.output import (
     PrivateFolder,
     RowFile,
@@ -27,7 +26,6 @@ from restore.output import (
 from restore.photo import Photo, srgb_profile
 from restore.plan import Job
 from restore.provenance import Provenance
-from restore.report import write_report
 from restore.restorer import Restorer
 from restore.settings import RestoreSettings
 
@@ -163,6 +161,8 @@ def _restore_into(
 
 def _reduce_marks(marks: pyvips.Image) -> NDArray[np.uint8]:
     """(h, w) of the size that a report measures."""
+    from restore.faithfulness import analysed_size  # not at start-up: few ask for a report
+
     width, height = analysed_size(marks.width, marks.height)
     small = marks.resize(width / marks.width, vscale=height / marks.height)
     return np.frombuffer(small.write_to_memory(), np.uint8).reshape(small.height, small.width)
@@ -177,6 +177,9 @@ def _report(
     on_notice: Callable[[str], None],
 ) -> dict[str, Any]:
     """Measure and report how faithful the restoration is; returns what `--json` says of it."""
+    from restore.faithfulness import analysed_size, measure_faithfulness
+    from restore.report import write_report
+
     width, height = analysed_size(photo.width, photo.height)
 
     def reduce(path: Path) -> NDArray[np.float32]:
