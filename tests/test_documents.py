@@ -34,7 +34,8 @@ def test_commands_document_is_the_live_help():
 
 def test_every_command_is_explained():
     """Each command has a help text, and so has each of its options."""
-    for words, command in live_commands().items():
+    for words, context in live_commands().items():
+        command = context.command
         assert command.help, words
         for parameter in command.params:
             if parameter.param_type_name == "option":
@@ -47,8 +48,8 @@ def test_documented_command_exists_with_its_options(page, line):
     words = shlex.split(line)
     commands = live_commands()
     two = " ".join(words[:2])
-    command = commands[two] if two in commands else commands[words[0]]
-    known = {opt for p in command.params for opt in (*p.opts, *p.secondary_opts)} | {"--help"}
+    command = commands[two if two in commands else words[0]].command
+    known = {opt for p in command.params for opt in (*p.opts, *p.secondary_opts)} | {"-h", "--help"}
     for word in words[1:]:
         if word.startswith("-") and not re.fullmatch(r"-[\d.]+", word):
             assert word.split("=")[0] in known, f"{page}: {line}: {word}"

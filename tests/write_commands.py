@@ -8,28 +8,28 @@ DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "commands.md"
 _WIDTH = 88
 
 
-def live_commands() -> dict[str, click.Command]:
-    """Every command and subcommand by the words that call it."""
+def live_commands() -> dict[str, click.Context]:
+    """Every command and subcommand, in its context, by the words that call it."""
     from degrade.cli import main as degrade
     from restore.cli import main as restore
     from train.cli import main as train
 
-    found: dict[str, click.Command] = {}
+    found: dict[str, click.Context] = {}
     for name, command in (("degrade", degrade), ("train", train), ("restore", restore)):
-        found[name] = command
+        settings = {**command.context_settings, "terminal_width": _WIDTH}
+        found[name] = context = click.Context(command, info_name=name, **settings)
         if isinstance(command, click.Group):
-            context = click.Context(command, info_name=name)
-            for sub in command.list_commands(context):
-                found[f"{name} {sub}"] = command.get_command(context, sub)
+            for word in command.list_commands(context):
+                sub = command.get_command(context, word)
+                found[f"{name} {word}"] = click.Context(sub, context, word, **settings)
     return found
 
 
 def describe_commands() -> str:
     """The document."""
     parts = ["# Commands\n\nWritten by `python tests/write_commands.py` from the live `--help`.\n"]
-    for words, command in live_commands().items():
-        context = click.Context(command, info_name=words, terminal_width=_WIDTH)
-        parts.append(f"\n## {words}\n\n```text\n{command.get_help(context).rstrip()}\n```\n")
+    for words, context in live_commands().items():
+        parts.append(f"\n## {words}\n\n```text\n{context.get_help().rstrip()}\n```\n")
     return "".join(parts)
 
 
