@@ -14,7 +14,6 @@ from typing import NamedTuple
 import click
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from skimage import data
 
@@ -23,6 +22,7 @@ from degrade.render import render
 from degrade.single import draw_whole
 from degrade.textures import Textures
 from restore import Restorer
+from train.evaluate import to_tensor
 from train.metrics import measure_luma_psnr
 
 DOCS = Path(__file__).resolve().parent
@@ -47,9 +47,8 @@ class Row(NamedTuple):
 
 def list_photos() -> dict[str, Photo]:
     """Photographs in colour that come with scikit-image: public domain or CC0."""
-    photos = {"astronaut": data.astronaut(), "chelsea": data.chelsea(), "coffee": data.coffee()}
-    photos["rocket"] = data.rocket()
-    return {name: _shrink(photo) for name, photo in photos.items()}
+    names = ("astronaut", "chelsea", "coffee", "rocket")
+    return {name: _shrink(getattr(data, name)()) for name in names}
 
 
 def _shrink(photo: Photo) -> Photo:
@@ -79,18 +78,16 @@ def make_rows(restorer: Restorer) -> list[Row]:
 
 
 def _measure(photo: Photo, clean: Photo) -> float:
-    tensors = [torch.from_numpy(p).permute(2, 0, 1)[None].float() / 255 for p in (photo, clean)]
-    return float(measure_luma_psnr(*tensors))
+    return float(measure_luma_psnr(to_tensor(photo), to_tensor(clean)))
 
 
 def draw_rows(rows: list[Row]) -> Photo:
     """Damaged, restored and clean side by side."""
-    border = cv2.BORDER_CONSTANT
+    border = ((_BORDER_PX, _BORDER_PX), (_BORDER_PX, _BORDER_PX), (0, 0))
     lines = []
     for row in rows:
         cells = [
-            cv2.copyMakeBorder(p, *[_BORDER_PX] * 4, border, value=(255, 255, 255))
-            for p in (row.damaged, row.restored, row.clean)
+            np.pad(p, border, constant_values=255) for p in (row.damaged, row.restored, row.clean)
         ]
         lines.append(np.concatenate(cells, axis=1))
     return np.concatenate(lines)
