@@ -23,6 +23,8 @@ class GeneratorConfig:
         marks_width: Channels of the decoder that finds the marks.
         tone_scale: Scale at which tone and colour are read off; 3 is an eighth of the size.
         encoder: One of ENCODERS; resnet34 takes the place of all scales but native resolution.
+        global_px: Short side of the reduced copy from which a global branch settles tone and
+            colour first; 0: no such branch.
     """
 
     widths: tuple[int, ...] = (16, 32, 64, 128, 256, 256)
@@ -31,6 +33,7 @@ class GeneratorConfig:
     marks_width: int = 16
     tone_scale: int = 3
     encoder: str = "plain"
+    global_px: int = 0
 
     def __post_init__(self) -> None:
         """Refuse sizes that describe no network.
@@ -50,6 +53,8 @@ class GeneratorConfig:
             raise ValueError("widths, marks_width: each must lie in 4..1024")
         if not all(0 <= num <= 16 for num in (*self.encoder_blocks, *self.decoder_blocks)):
             raise ValueError("encoder_blocks, decoder_blocks: each must lie in 0..16")
+        if self.global_px and not 32 <= self.global_px <= 512:
+            raise ValueError("global_px: must be 0 or lie in 32..512")
         if self.encoder not in ENCODERS:
             raise ValueError(f"encoder: must be one of {', '.join(ENCODERS)}")
         if self.encoder == "resnet34" and (
@@ -81,10 +86,10 @@ class GeneratorConfig:
         """Read what `to_dict` wrote.
 
         Raises:
-            ValueError: If a key is unknown or missing, or a value is out of range. `encoder` may
-                be missing: files of the first releases have none.
+            ValueError: If a key is unknown or missing, or a value is out of range. `encoder` and
+                `global_px` may be missing: files of the first releases have none.
         """
-        values = {"encoder": "plain", **values}
+        values = {"encoder": "plain", "global_px": 0, **values}
         expected = set(cls.__dataclass_fields__)
         if set(values) != expected:
             odd = ", ".join(sorted(set(values) ^ expected))

@@ -9,11 +9,13 @@ The wide decoder answers in the reverse order of the damage: at native resolutio
 away grain and what is left of marks, then a smooth field of colour matrices and offsets, read off
 at a coarse scale, undoes fading and toning, brings back contrast and lays colour.
 
-The encoder may also be that of an ImageNet classifier (restore/resnet.py).
+The encoder may also be that of an ImageNet classifier (restore/resnet.py). And a global branch
+(restore/global_branch.py) may settle tone and colour first, from a reduced copy of the whole.
 
-Nothing here looks at statistics over space (no batch, group or instance norm, no global pooling),
-so a tile gives the same values as the whole photograph away from the tile's edges, if the tile
-starts at a multiple of `Generator.alignment`.
+Apart from the global branch nothing here looks at statistics over space (no batch, group or
+instance norm, no global pooling), so a tile gives the same values as the whole photograph away from
+the tile's edges, if it was adjusted by the grid of the whole and starts at a multiple of
+`Generator.alignment`.
 """
 
 from __future__ import annotations
@@ -25,6 +27,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from restore.generator_config import GeneratorConfig
+from restore.global_branch import (
+    GlobalBranch,
+    add_affine,
+    adjust_by_grid,
+    reduce_photo,
+)
 
 if TYPE_CHECKING:
     from restore.resnet import ResnetEncoder
@@ -85,6 +93,7 @@ class Generator(nn.Module):
         widths, marks_width = config.widths, config.marks_width
         num_up = len(widths) - 1
 
+        self.global_branch = GlobalBranch() if config.global_px else None
         self.stem = nn.Conv2d(3, widths[0], 3, padding=1)
         self.encoder = nn.ModuleList(map(_stack, widths, config.encoder_blocks))
         self.down = nn.ModuleList()
@@ -123,7 +132,7 @@ class Generator(nn.Module):
         return int(2 ** (len(self.config.widths) - 1))
 
     def forward(self, photo: Tensor, known_marks: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Restore photographs and find their marks.
+        """Restore whole photographs and find their marks.
 
         Args:
             photo: (N, 3, H, W) RGB in [0, 1]; H and W multiples of `alignment`.
@@ -137,6 +146,29 @@ class Generator(nn.Module):
         Raises:
             ValueError: If the sides are no multiples of `alignment`.
         """
+        return self.restore_locally(self.adjust_globally(photo), known_marks)
+
+    def find_grid(self, photo: Tensor) -> Tensor | None:
+        """The global branch's grid (N, 12, h, w) for whole photographs (N, 3, H, W), if any."""
+        if self.global_branch is None:
+            return None
+        grid: Tensor = self.global_branch(reduce_photo(photo, self.config.global_px))
+        return grid
+
+    def adjust_globally(self, photo: Tensor) -> Tensor:
+        """Whole photographs (N, 3, H, W), their tone and colour settled by the global branch."""
+        if self.global_branch is None:
+            return photo
+        learns = torch.is_grad_enabled() and self.global_branch.grid_out.weight.requires_grad
+        with torch.set_grad_enabled(learns):
+            grid = self.find_grid(photo)
+            assert grid is not None
+            return adjust_by_grid(photo, grid)
+
+    def restore_locally(
+        self, photo: Tensor, known_marks: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """What follows the global branch, for photographs or tiles of them; see `forward`."""
         if photo.shape[-2] % self.alignment or photo.shape[-1] % self.alignment:
             height, width = photo.shape[-2:]
             raise ValueError(f"sides must be multiples of {self.alignment}, got {height}x{width}")
@@ -170,27 +202,10 @@ class Generator(nn.Module):
         return features
 
     def _adjust_tone(self, photo: Tensor, coefficients: Tensor) -> Tensor:
-        """Add to each pixel an affine function of its own colour, one that varies slowly in space.
-
-        Contrast, fading and casts are such functions, which sums of convolutions learn slowly.
-
-        Args:
-            photo: (N, 3, H, W).
-            coefficients: (N, 12, H / 2^tone_scale, W / 2^tone_scale): a 3×3 matrix by rows, then
-                an offset.
-
-        Returns:
-            (N, 3, H, W).
-
-        Source:
-            Gharbi et al. 2017, "Deep bilateral learning for real-time image enhancement"
-            (HDRNet); ours has no guide, only a grid.
-        """
+        """Change (N, 3, H, W) by colour matrices (N, 12, H / 2^tone_scale, W / 2^tone_scale)."""
         scale = float(2**self.config.tone_scale)
-        grid = F.interpolate(coefficients.to(photo.dtype), scale_factor=scale, mode="bilinear")
-        centred = photo - 0.5
-        added = [(grid[:, 3 * c : 3 * c + 3] * centred).sum(1) + grid[:, 9 + c] for c in range(3)]
-        return photo + torch.stack(added, dim=1)
+        field = F.interpolate(coefficients.to(photo.dtype), scale_factor=scale, mode="bilinear")
+        return add_affine(photo, field)
 
     def _find_marks(self, skips: list[Tensor], deepest: Tensor) -> Tensor:
         y = self.marks_in(deepest)  # (N, marks_width, H / alignment, W / alignment)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import cv2
@@ -25,7 +26,7 @@ from restore.fusion import (
 )
 from restore.grain import Grain
 from restore.settings import RestoreSettings
-from restore.tiling import Band, Network, TiledRun
+from restore.tiling import Adjust, Band, Network, TiledRun
 
 # Short side of the reduced copy for the global pass, and the area it may have.
 GLOBAL_SIDE_PX = 256
@@ -79,6 +80,35 @@ class RowSource(Protocol):
         """A reader that is called with y0, y1 in unbroken order: (y1 - y0, W, C) samples."""
 
 
+class Adjuster(Protocol):
+    """What a network's global branch found out about a photograph."""
+
+    def __call__(
+        self,
+        window: Floats,
+        rows: NDArray[np.intp],
+        columns: NDArray[np.intp],
+        *,
+        height: int,
+        width: int,
+    ) -> Floats:
+        """Adjust a window.
+
+        Args:
+            window: (h, w, 3) sRGB.
+            rows: Which rows of the photograph they are.
+            columns: Which columns.
+            height: Of the photograph, or of a reduced copy, px.
+            width: Likewise.
+
+        Returns:
+            (h, w, 3).
+        """
+
+
+GlobalBranch = Callable[[Floats], Adjuster | None]
+
+
 class PhotoRun:
     """One photograph's restoration."""
 
@@ -94,6 +124,7 @@ class PhotoRun:
         *,
         alignment: int,
         tile_px: int,
+        global_branch: GlobalBranch,
     ) -> None:
         """Look at the reduced copy; see `Restorer.restore_rows`."""
         self.network, self.source, self.settings = network, source, settings
@@ -112,6 +143,7 @@ class PhotoRun:
         small = (max(1, round(height / scale)), max(1, round(width / scale)))
         reduced = self._to_photo(source.reduced(*small))
         self.colorfulness = measure_colorfulness(reduced)
+        self.adjust = global_branch(reduced)
         self.global_pass = None if one_pass else self._run_global(reduced)
         self.low = LowFrequencies(height, width, max(1, round(CELL_REDUCED_PX * scale)))
         # Without a wish for colour, colours that are there may still be mended.
@@ -140,6 +172,7 @@ class PhotoRun:
             width=width,
             read=self.source.open_rows(),
             to_photo=self._to_photo,
+            adjust=self._adjust_to(height, width),
             known_marks=self.known.rows if self.known else None,
             tile_px=self.tile_px,
             on_notice=self.on_notice,
@@ -154,6 +187,11 @@ class PhotoRun:
             waiting.append(band)
             while waiting and min(waiting[0].y1 + self.low.reach_px, height) <= band.y1:
                 yield from self._fuse(waiting.pop(0))
+
+    def _adjust_to(self, height: int, width: int) -> Adjust | None:
+        if self.adjust is None:
+            return None
+        return partial(self.adjust, height=height, width=width)
 
     def _to_photo(self, samples: NDArray[Any]) -> Floats:
         return self.source.space.to_srgb(samples[..., : self.source.num_bands]).clip(0, 1)
@@ -173,6 +211,7 @@ class PhotoRun:
             width=width,
             read=lambda y0, y1: reduced[y0:y1],
             to_photo=lambda samples: samples,
+            adjust=self._adjust_to(height, width),
             known_marks=None if known is None else lambda y0, y1: known[y0:y1],
             tile_px=max(height, width),
             on_notice=self.on_notice,

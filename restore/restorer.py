@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
@@ -15,13 +16,15 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from restore.checkpoint import CheckpointInfo, default_model_path, load_generator
 from restore.colors import ColorSpace, Srgb
 from restore.errors import CheckpointError, RestoreError
 from restore.fusion import Floats
+from restore.global_branch import Place, adjust_by_grid
 from restore.network import Generator
-from restore.passes import PhotoRun, RestoredRows, RowSource
+from restore.passes import Adjuster, PhotoRun, RestoredRows, RowSource
 from restore.settings import RestoreSettings
 
 # bfloat16 is used where it changes the probe by no more than this.
@@ -191,12 +194,41 @@ class Restorer:
             on_progress,
             alignment=self.alignment,
             tile_px=self.tile_px,
+            global_branch=self.look_at,
         ).rows()
+
+    @torch.inference_mode()
+    def look_at(self, reduced: Floats) -> Adjuster | None:
+        """Have the global branch, if the network has one, settle a photograph's tone and colour.
+
+        Args:
+            reduced: (h, w, 3) in [0, 1], a reduced copy of the whole photograph.
+
+        Returns:
+            What applies it to windows of the photograph.
+        """
+        grid = self._generator.find_grid(self._to_tensor(reduced))
+        return None if grid is None else partial(self._adjust, grid)
+
+    @torch.inference_mode()
+    def _adjust(
+        self,
+        grid: Tensor,
+        window: Floats,
+        rows: NDArray[np.intp],
+        columns: NDArray[np.intp],
+        *,
+        height: int,
+        width: int,
+    ) -> Floats:
+        y, x = (torch.from_numpy(index).to(self.device) for index in (rows, columns))
+        place = Place(y, x, height, width)
+        return _to_pixels(adjust_by_grid(self._to_tensor(window), grid, place))
 
     def run_network(
         self, photo: Floats, known_marks: Floats | None = None
     ) -> tuple[Floats, Floats]:
-        """One run of the bare network.
+        """One run of the network, without its global branch.
 
         Args:
             photo: (h, w, 3) in [0, 1]; sides are multiples of the generator's alignment.
@@ -225,16 +257,20 @@ class Restorer:
     def _run(
         self, photo: Floats, known_marks: Floats | None, *, half: bool
     ) -> tuple[Floats, Floats]:
-        pixels = torch.from_numpy(np.ascontiguousarray(photo)).permute(2, 0, 1)[None]
-        pixels = pixels.to(self.device).contiguous(memory_format=torch.channels_last)
+        pixels = self._to_tensor(photo)
         known = None
         if known_marks is not None:
             known = torch.from_numpy(np.ascontiguousarray(known_marks))[None, None].to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
-            restored, logits = self._generator(pixels, known)
+            restored, logits = self._generator.restore_locally(pixels, known)
         marks = torch.sigmoid(logits.float())[0, 0]
         marks = (marks * (1 + 2 * _DOUBT) - _DOUBT).clamp(0, 1)
-        return restored[0].float().permute(1, 2, 0).cpu().numpy(), marks.cpu().numpy()
+        return _to_pixels(restored), marks.cpu().numpy()
+
+    def _to_tensor(self, photo: Floats) -> Tensor:
+        """(1, 3, h, w) channels-last, on the device."""
+        pixels = torch.from_numpy(np.ascontiguousarray(photo)).permute(2, 0, 1)[None]
+        return pixels.to(self.device).contiguous(memory_format=torch.channels_last)
 
     def _check_half(self) -> bool:
         """Whether bfloat16 is fast here and agrees with float32 on a drawn photograph."""
@@ -290,6 +326,10 @@ def choose_device(device: Device) -> torch.device:
     if not present[device]:
         raise RestoreError(f"device {device}: not available on this machine; try --device auto")
     return torch.device(device)
+
+
+def _to_pixels(photo: Tensor) -> Floats:
+    return photo[0].float().permute(1, 2, 0).cpu().numpy()
 
 
 def _has_bfloat16(device: torch.device) -> bool:

@@ -23,6 +23,10 @@ MIN_TILE_PX = 64
 MARGIN_PX = 160
 BORDER_PX = 32
 
+Adjust = Callable[
+    [NDArray[np.float32], NDArray[np.intp], NDArray[np.intp]],
+    NDArray[np.float32],
+]
 Network = Callable[
     [NDArray[np.float32], NDArray[np.float32] | None],
     tuple[NDArray[np.float32], NDArray[np.float32]],
@@ -59,6 +63,8 @@ class TiledRun:
         width: Of the photograph, px.
         read: Called with y0, y1 in unbroken order; returns (y1 - y0, W, C) samples.
         to_photo: Turns samples into (h, w, 3) float32 sRGB, clipped to [0, 1].
+        adjust: (h, w, 3) pixels of the photograph's given rows and columns -> (h, w, 3), what the
+            network is to see of them. None: as they are.
         known_marks: Called with y0, y1; returns (y1 - y0, W) in [0, 1]. None: nothing is known.
         tile_px: Side of a tile; halved when memory runs out.
         margin_px: Overlap with the neighbouring tiles on each side.
@@ -73,6 +79,7 @@ class TiledRun:
     width: int
     read: Callable[[int, int], NDArray[Any]]
     to_photo: Callable[[NDArray[Any]], NDArray[np.float32]]
+    adjust: Adjust | None = None
     known_marks: Callable[[int, int], NDArray[np.float32]] | None = None
     tile_px: int = 1024
     margin_px: int = MARGIN_PX
@@ -136,6 +143,8 @@ class TiledRun:
         columns = self._window(x0, x1, self.width)
         try:
             window = self.to_photo(self._samples(rows)[:, columns])
+            if self.adjust is not None:
+                window = self.adjust(window, rows, columns)
             known = None
             if self.known_marks is not None:
                 first = int(rows.min())

@@ -304,10 +304,11 @@ def test_divergence_keeps_the_last_good_weights(
         return measure(*arguments) * (float("nan") if num[0] > 4 else 1.0)
 
     monkeypatch.setattr(losses, "measure_luma", break_down)
+    stage = msgspec.structs.replace(TINY.stages[0], steps=12)
     with pytest.raises(
         DivergenceError, match=r"without a finite gradient.*lower the learning rate"
     ):
-        Run(tmp_path / "broken", pairs, TINY).train()
+        Run(tmp_path / "broken", pairs, msgspec.structs.replace(TINY, stages=(stage,))).train()
     load_generator(tmp_path / "broken" / "model.safetensors")
     monkeypatch.undo()
     resume_run(tmp_path / "broken").train()

@@ -75,7 +75,8 @@ class StageConfig(_Config, frozen=True, kw_only=True):
     """One stage of the training.
 
     Attributes:
-        kind: Whether the generator learns alone, the critic alone, or both by turns.
+        kind: Whether the generator's global branch learns alone, the rest of the generator, the
+            critic, or the last two by turns.
         size_px: Side of the square photographs.
         batch: Photographs a step, over all processes.
         steps: Length, where the run has no time limit.
@@ -84,9 +85,11 @@ class StageConfig(_Config, frozen=True, kw_only=True):
         critic_lr: Highest learning rate of the critic in an adversarial stage.
         whole_prob: Probability that a photograph is shrunk nearly whole to `size_px`.
         native_prob: Probability of a crop at native resolution; otherwise a scale in between.
+        frozen_blocks: In a global stage, so many blocks of the branch's encoder, from the
+            photograph on, keep their weights; the first ones take most of the time.
     """
 
-    kind: Literal["generator", "critic", "adversarial"]
+    kind: Literal["global", "generator", "critic", "adversarial"]
     size_px: Annotated[int, msgspec.Meta(ge=32, multiple_of=32)]
     batch: Count
     steps: Count
@@ -95,6 +98,7 @@ class StageConfig(_Config, frozen=True, kw_only=True):
     critic_lr: Positive = 2e-4
     whole_prob: Fraction = 0.5
     native_prob: Fraction = 0.3
+    frozen_blocks: Annotated[int, msgspec.Meta(ge=0)] = 0
 
     def __post_init__(self) -> None:
         """Refuse probabilities that exceed one together."""
@@ -109,7 +113,7 @@ class TrainConfig(_Config, frozen=True, kw_only=True):
         name: Name of the preset.
         seed: Of the weights, the order of the photographs and the augmentation.
         generator: Size of the generator.
-        pretrained: Whether its encoder starts from ImageNet weights.
+        pretrained: Whether its encoder, or its global branch's, starts from ImageNet weights.
         critic: Size of the critic.
         weights: Weights of the loss terms.
         shape: Shape of the loss terms.
@@ -150,9 +154,11 @@ class TrainConfig(_Config, frozen=True, kw_only=True):
     heldout_size_px: Annotated[int, msgspec.Meta(ge=32, multiple_of=32)] = 128
 
     def __post_init__(self) -> None:
-        """Refuse ImageNet weights for a network that has no place for them."""
-        if self.pretrained and self.generator.encoder == "plain":
-            raise ValueError('pretrained: only for encoder = "resnet34"')
+        """Refuse what the network has no place for."""
+        if self.pretrained and self.generator.encoder == "plain" and not self.generator.global_px:
+            raise ValueError('pretrained: only for encoder = "resnet34" or with global_px')
+        if not self.generator.global_px and any(s.kind == "global" for s in self.stages):
+            raise ValueError("a global stage needs a generator with global_px")
 
     def without(self, *names: str) -> TrainConfig:
         """The same configuration with some loss terms switched off.

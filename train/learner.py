@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from restore.checkpoint import load_generator
 from restore.network import Generator
@@ -25,11 +25,13 @@ from train.fastai_names import (
     TrainEvalCallback,
     combined_cos,
 )
-from train.losses import FidelityLoss
-from train.pretrained import fetch_resnet34
+from train.losses import CoarseLoss, FidelityLoss
+from train.pretrained import load_classifiers
 
 # Inputs of a layer that learns at the schedule's rate: 3 x 3 pixels of 64 channels.
 _RATED_FAN_IN = 576
+# A trained classifier changes more slowly than what is built on it.
+_CLASSIFIER_RATE_FRAC = 1 / 3
 # One-cycle schedules start and end at these fractions of the highest rate.
 _START_FRAC, _END_FRAC = 1 / 25, 1e-3
 
@@ -74,7 +76,7 @@ def build_networks(
     Args:
         config: Sizes and seed.
         device: Where they train.
-        init: Weights file to start the generator from.
+        init: Weights file to start the generator from; it may lack a global branch.
         is_resumed: Whether other weights will replace these, so that none need be fetched.
 
     Raises:
@@ -84,17 +86,17 @@ def build_networks(
     """
     torch.manual_seed(config.seed)
     generator = Generator(config.generator)
+    if config.pretrained and not is_resumed and parallel.is_main():  # the others copy from it
+        load_classifiers(generator)
     if init is not None:
         loaded, info = load_generator(init)
-        if info.config != config.generator:
+        if info.config not in (config.generator, replace(config.generator, global_px=0)):
             raise TrainError(
                 f"{init}: a network of another size than the preset's; set [generator] in a "
                 "preset file to the sizes in its metadata"
             )
-        generator.load_state_dict(loaded.state_dict())
-    elif config.pretrained and not is_resumed and parallel.is_main():  # the others copy from it
-        assert generator.resnet is not None  # TrainConfig sees to it
-        generator.resnet.load_classifier(fetch_resnet34())
+        # A global branch may be added to a network that has none.
+        generator.load_state_dict(loaded.state_dict(), strict=info.config == config.generator)
     critic = Critic(config.critic)
     for network in (generator, critic):
         network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this combination
@@ -124,8 +126,11 @@ def _build_optimizer(
     """
     weights: dict[int, list[nn.Parameter]] = {}
     others: list[nn.Parameter] = []
-    for parameter in network.parameters():
-        if parameter.ndim == 4 and parameter.shape[0] > 1:
+    classifier: list[nn.Parameter] = []
+    for name, parameter in network.named_parameters():
+        if name.startswith("global_branch.encoder."):
+            classifier.append(parameter)
+        elif parameter.ndim == 4 and parameter.shape[0] > 1:
             weights.setdefault(parameter[0].numel(), []).append(parameter)
         else:
             others.append(parameter)
@@ -134,6 +139,10 @@ def _build_optimizer(
         for fan_in, ps in sorted(weights.items())
     ]
     groups.append({"params": others, "weight_decay": 0.0, "rate_frac": 1.0})
+    if classifier:
+        groups.append(
+            {"params": classifier, "weight_decay": weight_decay, "rate_frac": _CLASSIFIER_RATE_FRAC}
+        )
     return torch.optim.AdamW(groups, lr=1e-4, betas=betas, fused=True)
 
 
@@ -154,6 +163,34 @@ def build_schedule(highest: float, warmup_frac: float) -> Callable[[float], floa
     return schedule
 
 
+def choose_learners(generator: Generator, stage: StageConfig) -> None:
+    """Say which of a generator's weights learn in a stage.
+
+    A global branch learns in global stages only: what follows it takes its work as it is.
+    """
+    generator.requires_grad_(stage.kind not in ("global", "critic"))
+    branch = generator.global_branch
+    if branch is not None:
+        branch.requires_grad_(stage.kind == "global")
+        if stage.kind == "global":
+            branch.encoder.freeze(stage.frozen_blocks)
+    for parameter in generator.parameters():
+        if not parameter.requires_grad:
+            parameter.grad = None  # of an earlier stage
+
+
+class GlobalPass(nn.Module):
+    """A generator of which only the global branch is run; finds no marks."""
+
+    def __init__(self, generator: Generator) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, photo: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Generator.forward`."""
+        return self.generator.adjust_globally(photo), torch.zeros_like(photo[:, :1])
+
+
 def build_learner(
     networks: Networks,
     config: TrainConfig,
@@ -165,13 +202,17 @@ def build_learner(
 
     fastai's Recorder and ProgressCallback are left out; train/runlog.py does their work by steps.
     """
-    networks.generator.requires_grad_(stage.kind != "critic")
+    choose_learners(networks.generator, stage)
     rate = build_schedule(stage.lr, config.warmup_frac)
     schedule = ParamScheduler({"lr": lambda pct: share_rate(networks.optimizer, rate(pct))})
+    model: nn.Module = networks.generator
+    loss = FidelityLoss(config.weights, config.shape)
+    if stage.kind == "global":
+        model, loss = GlobalPass(networks.generator), CoarseLoss(config.weights, config.shape)
     learner = Learner(
         loaders,
-        networks.generator,
-        loss_func=FidelityLoss(config.weights, config.shape),
+        model,
+        loss_func=loss,
         cbs=[TrainEvalCallback(), schedule, *callbacks],
         default_cbs=False,
     )

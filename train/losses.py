@@ -6,6 +6,7 @@ colour is guessed where luma is known.
 
 from __future__ import annotations
 
+import msgspec
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -211,3 +212,20 @@ class FidelityLoss(nn.Module):
         """Note a term's value and return it times its weight."""
         self.terms[name] = value.detach()
         return value * float(getattr(self.weights, name))
+
+
+class CoarseLoss(FidelityLoss):
+    """Luma and chroma alone, at a quarter of the size: what a global branch can do something about.
+
+    At full size grain would hide a wrong tone, see `measure_detail`.
+    """
+
+    def __init__(self, weights: LossWeights, shape: LossShape) -> None:
+        super().__init__(msgspec.structs.replace(weights, detail=0.0, marks=0.0), shape)
+
+    def forward(
+        self, pred: tuple[Tensor, Tensor], clean: Tensor, marks: Tensor, *_: Tensor
+    ) -> Tensor:
+        """See `FidelityLoss.forward`."""
+        restored, clean, marks = (F.avg_pool2d(p, 4) for p in (pred[0], clean, marks))
+        return super().forward((restored, marks), clean, marks)

