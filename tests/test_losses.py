@@ -149,6 +149,23 @@ def test_fidelity_loss_is_the_weighted_sum_of_its_terms() -> None:
     assert float(total) == pytest.approx(expected)
 
 
+def test_psnr_matches_a_computation_by_hand() -> None:
+    """An error of 0.1 everywhere is 20 dB, 30 dB short of 50; none is 0."""
+    clean = torch.rand(2, 1, 8, 8)
+    restored = clean + torch.tensor([0.1, 0.0])[:, None, None, None]
+    value = float(losses.measure_psnr(restored, clean))
+    assert value == pytest.approx((math.log10(0.01 + 1e-5) + 5) / 2, abs=1e-4)
+
+
+def test_psnr_weighs_photographs_by_the_share_of_their_error() -> None:
+    """Halving a small error gains as much as halving a large one."""
+    clean = torch.zeros(1, 1, 8, 8)
+    large, small = (
+        [float(losses.measure_psnr(clean + e, clean)) for e in (d, d / 2)] for d in (0.4, 0.1)
+    )
+    assert large[0] - large[1] == pytest.approx(small[0] - small[1], abs=0.01)
+
+
 def test_fidelity_loss_is_zero_for_the_clean_photograph() -> None:
     """A perfect restoration with perfect marks costs nothing."""
     clean = torch.rand(1, 3, 16, 16)
@@ -157,10 +174,11 @@ def test_fidelity_loss_is_zero_for_the_clean_photograph() -> None:
     assert float(loss((clean, (marks - 0.5) * 200), clean, marks)) == pytest.approx(0, abs=1e-6)
 
 
-@pytest.mark.parametrize("name", ["luma", "chroma", "detail", "marks"])
+@pytest.mark.parametrize("name", ["luma", "psnr", "chroma", "detail", "marks"])
 def test_a_term_of_weight_zero_is_left_out(name: str) -> None:
     """Switching a term off removes it from the log as well."""
-    loss = losses.FidelityLoss(LossWeights(**{name: 0.0}), LossShape())
+    weights = dict.fromkeys(("luma", "psnr", "chroma", "detail", "marks"), 1.0)
+    loss = losses.FidelityLoss(LossWeights(**{**weights, name: 0.0}), LossShape())
     photo = torch.rand(1, 3, 16, 16)
     loss((photo, torch.zeros(1, 1, 16, 16)), photo, torch.zeros(1, 1, 16, 16))
-    assert name not in loss.terms
+    assert set(loss.terms) == set(weights) - {name}

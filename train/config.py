@@ -30,6 +30,7 @@ class LossWeights(_Config, frozen=True, kw_only=True):
 
     Attributes:
         luma: Charbonnier distance of luma.
+        psnr: Logarithm of each photograph's mean squared error of luma.
         chroma: Charbonnier distance of chroma, rebalanced towards saturated colours.
         detail: Charbonnier distance of luma's Laplacian pyramid.
         marks: Cross-entropy and Dice of the marks.
@@ -39,6 +40,7 @@ class LossWeights(_Config, frozen=True, kw_only=True):
     """
 
     luma: Weight = 0.5
+    psnr: Weight = 0.0
     chroma: Weight = 1.0
     detail: Weight = 1.0
     marks: Weight = 0.2

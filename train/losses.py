@@ -6,6 +6,8 @@ colour is guessed where luma is known.
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 import torch
 import torch.nn.functional as F
@@ -15,6 +17,8 @@ from train.config import LossShape, LossWeights
 from train.parallel import count, unite
 
 CHARBONNIER_EPSILON = 1e-3
+# Mean squared error at which a photograph counts as restored: 50 dB.
+_PSNR_FLOOR = 1e-5
 # Chroma vectors of natural photographs are seldom longer than this (a pure primary: about 0.6).
 FULL_SATURATION = 0.3
 
@@ -79,6 +83,25 @@ def weigh_saturation(chroma: Tensor, boost: float) -> Tensor:
 def measure_luma(restored: Tensor, clean: Tensor, weights: Tensor) -> Tensor:
     """Weighted mean Charbonnier distance of luma."""
     return (charbonnier(restored - clean) * weights).mean()
+
+
+def measure_psnr(restored: Tensor, clean: Tensor) -> Tensor:
+    """Mean over photographs of log10(MSE + 1e-5) + 5: a tenth of the dB missing to 50 dB.
+
+    Each photograph counts by what share of its error is taken away. So one that suffered little
+    weighs as much as a faded one, whose tone can't be known anyway, and one that suffered nothing
+    is worth being left alone.
+
+    Args:
+        restored: (N, 1, H, W) luma.
+        clean: (N, 1, H, W).
+
+    Source:
+        Chen et al. 2021, "HINet: half instance normalization network for image restoration",
+        section 3.3 (the PSNR loss); the floor is ours, and train.metrics' bound of 50 dB.
+    """
+    squares = (restored - clean).square().mean((1, 2, 3))
+    return ((squares + _PSNR_FLOOR).log10() - math.log10(_PSNR_FLOOR)).mean()
 
 
 def measure_chroma(restored: Tensor, clean: Tensor, weights: Tensor) -> Tensor:
@@ -198,6 +221,8 @@ class FidelityLoss(nn.Module):
         total = restored.new_zeros(())
         if self.weights.luma > 0:
             total = total + self.weigh("luma", measure_luma(luma, true_luma, hidden))
+        if self.weights.psnr > 0:
+            total = total + self.weigh("psnr", measure_psnr(luma, true_luma))
         if self.weights.chroma > 0:
             saturation = weigh_saturation(true_chroma, self.shape.saturation_boost)
             value = measure_chroma(chroma, true_chroma, hidden * saturation)
