@@ -34,7 +34,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 # This file is called as the package that it measures, and must not hide it.
 sys.path[:] = [p for p in sys.path if Path(p).resolve() != Path(__file__).resolve().parent]
 
-from degrade.crop import cut_photo
+from degrade.crop import cut_photo, resize_photo
 from degrade.engine import keep_freed_memory
 from degrade.film import add_grain, age, apply_curve, apply_tone, respond
 from degrade.optics import blur_lens
@@ -271,9 +271,8 @@ def main(photos: Path, num: int, size: int) -> None:
             )
 
         def shrink(value: bytes) -> Photo:
-            source = decode_rgb(value)
-            resized = cv2.resize(source, (size, size), interpolation=cv2.INTER_AREA)
-            return np.asarray(resized, np.uint8)
+            # All chains resize as ours does, which takes a fifth of the time of averaging areas.
+            return resize_photo(decode_rgb(value), size, size)
 
         def floor(value: bytes, i: int) -> None:
             photo = shrink(value)

@@ -125,6 +125,38 @@ def draw_crack(rng: np.random.Generator, density: float) -> Mask:
     return np.rint(np.clip(web * broken + flakes, 0, 1) * 255).astype(np.uint8)
 
 
+def draw_peel(rng: np.random.Generator, density: float) -> Mask:
+    """Peeled emulsion: flat, opaque gaps with crisp, ragged edges, along cracks and as islands."""
+    side = 768
+    lines, islands = np.zeros((side, side), np.uint8), np.zeros((side, side), np.uint8)
+    for _ in range(round(5 * density * (0.4 + 0.6 * rng.random()))):
+        x, y, angle = rng.random() * side, rng.random() * side, rng.random() * 2 * math.pi
+        reach = side * (0.15 + 0.6 * rng.random())
+        tip = (x + reach * math.cos(angle), y + reach * math.sin(angle))
+        path = rough_line(rng, (x, y), tip, roughness=0.2)
+        cut = int(len(path) * (0.2 + 0.5 * rng.random()))
+        draw_path(lines, path[: cut + 1], 255, 4 + int(10 * rng.random() ** 2))
+        draw_path(lines, path[cut:], 255, 3)
+        if rng.random() < 0.4:
+            thickness = 8 + int(30 * rng.random() ** 2)
+            draw_path(islands, path[max(0, cut - 6) : cut + 2], 255, thickness)
+    for _ in range(1 + int(4 * rng.random() * density)):
+        x, y = (side * (0.15 + 0.7 * rng.random()) for _ in range(2))
+        radius = side * (0.02 + 0.11 * rng.random() ** 2)
+        above = rough_line(rng, (x - radius, y), (x + radius, y), roughness=0.45, num_levels=5)
+        below = rough_line(rng, (x + radius, y), (x - radius, y), roughness=0.45, num_levels=5)
+        along = np.linspace(0, 1, len(above))
+        bulge = (along * (1 - along))[:, None] * (0.0, 2.8 * radius)
+        fill_shape(islands, np.concatenate([above - bulge, below + bulge]), 255)
+    # What was blurred is cut off again where noise says: edges come out crisp, but not smooth.
+    noise = np.clip(fractal_noise(rng, side, 12, persistence=0.7) * 2 - np.float32(0.6), 0, 1)
+    soft = blur_wrapped(islands.astype(np.float32) / np.float32(255), 10.0)
+    lost = (soft - np.float32(0.12) - np.float32(0.75) * noise) * 12
+    thin = blur_wrapped(lines.astype(np.float32) / np.float32(255), 2.0)
+    gaps = (thin - np.float32(0.12) - np.float32(0.6) * noise) * 8
+    return np.rint(np.clip(np.maximum(lost, gaps), 0, 1) * 255).astype(np.uint8)
+
+
 def draw_tear(rng: np.random.Generator, density: float) -> Mask:
     """A tear from the top edge inwards: an opening wedge with a rim of torn fibres."""
     side = 512

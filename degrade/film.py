@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from degrade.placing import blend_over, sheet_window
-from degrade.recipe import Ageing, Curve, Emulsion, Grain, Halftone, Rgb, Tone
+from degrade.recipe import Ageing, Curve, Emulsion, Grain, Halftone, Tone
 from degrade.textures import GRAIN_DEVIATION, Textures, turn
 
 Field = NDArray[np.float32]
@@ -33,8 +33,8 @@ Source:
 """
 
 _KNOT_PLACES = tuple(i / (NUM_KNOTS - 1) for i in range(NUM_KNOTS))
+_GRAIN_SIGMAS = np.interp(np.arange(256), (*range(0, 256, 16), 255), GRAIN_SIGMA_TABLE)
 _CURVE_LEVELS = np.arange(4096) / 4095
-_TONE_LEVELS = np.arange(1024) / 1023
 
 
 def split_photo(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -65,24 +65,16 @@ def respond(photo: NDArray[np.uint8], emulsion: Emulsion | None) -> NDArray[np.u
         planes = split_photo(photo).astype(np.uint16)
         planes *= np.uint16(257)
         return planes
-    channels = split_photo(photo).astype(np.float32)
+    # OpenCV works in float32 here. Weights of eight fractional bits make every sum of an emulsion
+    # exact in its 24, so that neither the order nor fused multiplication matters.
+    weights = np.rint(np.array(emulsion.matrix) * (257 * 256)).astype(np.float32) / np.float32(256)
+    exposed = cv2.transform(photo.astype(np.uint16), weights)
     rows = emulsion.matrix
     if rows[0] == rows[1] == rows[2]:
-        return _to_deep(_mix(channels, rows[0]))
-    return np.stack([_to_deep(_mix(channels, row)) for row in rows])
-
-
-def _mix(channels: Field, weights: Rgb) -> Field:
-    red, green, blue = (np.float32(w * 257) for w in weights)
-    mixed = channels[0] * red
-    mixed += channels[1] * green
-    mixed += channels[2] * blue
-    return mixed
-
-
-def _to_deep(field: Field) -> NDArray[np.uint16]:
-    np.rint(field, out=field)
-    return np.clip(field, 0, 65535, out=field).astype(np.uint16)
+        return np.asarray(cv2.extractChannel(exposed, 0), np.uint16)
+    planes = np.empty((3, *photo.shape[:2]), np.uint16)
+    cv2.split(exposed, list(planes))
+    return planes
 
 
 def curve_knots(curve: Curve, channel: int) -> list[float]:
@@ -93,14 +85,18 @@ def curve_knots(curve: Curve, channel: int) -> list[float]:
     gamma, gain = curve.gamma[channel], curve.gain[channel]
     brightness, contrast = curve.brightness[channel], curve.contrast
     black, white = curve.black[channel], curve.white[channel]
+    span = white - black
     knots = []
     for place in _KNOT_PLACES:
-        t = min(max(gain * (place**gamma - 0.5) + brightness, 0.0), 1.0)
-        if contrast != 1:
+        t = gain * (place**gamma - 0.5) + brightness
+        if t <= 0 or t >= 1:
+            t = 0.0 if t <= 0 else 1.0
+        elif contrast != 1:
             up, down = t**contrast, (1 - t) ** contrast
             t = up / (up + down)
-        knots.append(round(black + (white - black) * t, 6))
-    return knots
+        knots.append((black + span * t) * 1e6)
+    rounded: list[float] = (np.rint(knots) / 1e6).tolist()
+    return rounded
 
 
 def apply_curve(photo: NDArray[np.uint16], curve: Curve | None) -> Field:
@@ -133,9 +129,7 @@ def _curve_table(curve: Curve, channel: int) -> Field:
 
 def grain_sigma_lut(strength_frac: float) -> Field:
     """Deviation of the grain at each of 256 greys, for a grain of radius r = strength · σ_f."""
-    inputs = np.array([0, *(16 * i for i in range(1, 16)), 255], np.float64)
-    table = np.interp(np.arange(256), inputs, GRAIN_SIGMA_TABLE)
-    return (table * strength_frac).astype(np.float32)
+    return (_GRAIN_SIGMAS * strength_frac).astype(np.float32)
 
 
 def grain_field(
@@ -151,9 +145,8 @@ def grain_field(
         tile = sheet_window(
             textures, grain.texture, grain.x_px + dx, grain.y_px + dy, ratio, height, width
         )
-        unit = turn(tile, 0, grain.flip).astype(np.float32)
-        unit -= np.float32(128)
-        unit *= np.float32(1 / GRAIN_DEVIATION)
+        unit = turn(tile, 0, grain.flip) * np.float32(1 / GRAIN_DEVIATION)
+        unit -= np.float32(128 / GRAIN_DEVIATION)
         return unit
 
     shared = window(0, 0)
@@ -161,8 +154,13 @@ def grain_field(
         return shared
     own = np.float32(grain.chroma_frac)
     norm = np.float32(1 / math.sqrt(1 + grain.chroma_frac**2))
-    parts = [window(171 * c + 97, 131 * c + 211) for c in range(3)]
-    return np.stack([(shared + own * part) * norm for part in parts])
+    dyes = np.empty((3, height, width), np.float32)
+    for c, dye in enumerate(dyes):
+        part = window(171 * c + 97, 131 * c + 211)
+        part *= own
+        part += shared
+        np.multiply(part, norm, out=dye)
+    return dyes
 
 
 def add_grain(photo: Field, grain: Grain, field: Field) -> Field:
@@ -225,13 +223,15 @@ def apply_tone(photo: Field, tone: Tone | None) -> Field:
         return photo
     if tone is None:
         return np.stack([photo, photo, photo])
-    place = photo * np.float32(1023)
-    place += np.float32(0.5)
-    index = np.minimum(place.astype(np.uint16), np.uint16(1023)).astype(np.intp)
     toned = np.empty((3, *photo.shape), np.float32)
-    for plane, *points in zip(toned, tone.shadow, tone.middle, tone.highlight, strict=True):
-        lut = np.interp(_TONE_LEVELS, (0, 0.5, 1), points).astype(np.float32)
-        np.take(lut, index, mode="wrap", out=plane)
+    above_middle = np.maximum(photo - np.float32(0.5), np.float32(0))
+    part = np.empty_like(photo)
+    colours = zip(tone.shadow, tone.middle, tone.highlight, strict=True)
+    for plane, (shadow, middle, highlight) in zip(toned, colours, strict=True):
+        np.multiply(photo, np.float32(2 * (middle - shadow)), out=plane)
+        np.multiply(above_middle, np.float32(2 * (shadow - 2 * middle + highlight)), out=part)
+        plane += part
+        plane += np.float32(shadow)
     return toned
 
 

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from degrade.film import to_bytes
 from degrade.placing import blend_over, sheet_window, sprite_patch
 from degrade.recipe import Mark, Rgb
 from degrade.textures import Textures, turn
@@ -20,12 +21,26 @@ Field = NDArray[np.float32]
 Mask = NDArray[np.uint8]
 
 
-class MarkLayer(NamedTuple):
-    """Marks of one ink: (H, W) opacity in [0, 1], the ink's RGB, and how they blend."""
+VISIBLE_FRAC = 8 / 255
+"""A mark counts in full where it changes green or blue of the print by this much."""
 
-    opacity: Field
+
+class MarkLayer(NamedTuple):
+    """Marks of one ink: (H, W) opacity in 1/255, the ink's RGB, and how they blend."""
+
+    mask: Mask
     ink: Rgb
     blend: str
+
+    @property
+    def opacity(self) -> Field:
+        """(H, W) in [0, 1]."""
+        return scale_opacity(self.mask)
+
+
+def scale_opacity(mask: Mask) -> Field:
+    """0 … 255 to [0, 1], same shape."""
+    return mask * np.float32(1 / 255)
 
 
 def _add_mark(canvas: Mask, mark: Mark, textures: Textures, ratio: float) -> None:
@@ -75,36 +90,56 @@ def mark_layers(
         canvas = np.zeros((height, width), np.uint8)
         for mark in group:
             _add_mark(canvas, mark, textures, ratio)
-        opacity = canvas.astype(np.float32)
-        opacity *= np.float32(1 / 255)
-        layers.append(MarkLayer(opacity, ink, blend))
+        layers.append(MarkLayer(canvas, ink, blend))
     return layers
 
 
-def apply_marks(photo: Field, layers: Sequence[MarkLayer]) -> Field:
-    """Lay the marks upon a photograph, in place.
+def apply_marks(photo: Field, layers: Sequence[MarkLayer]) -> Mask:
+    """Lay the marks upon a print, in place, and find those that can be seen.
+
+    Only the points under a mark are touched: mostly a twentieth of the print.
 
     Args:
-        photo: (3, H, W) in [0, 1]; changed and returned.
+        photo: (3, H, W) in [0, 1], contiguous; changed.
         layers: From `mark_layers`.
 
     Returns:
-        (3, H, W) in [0, 1].
+        (H, W) opacity of the marks that can be seen, in 1/255.
     """
+    height, width = photo.shape[1:]
+    seen = np.zeros(height * width, np.uint8)
+    united = np.zeros((height, width), np.uint8)
     for layer in layers:
+        np.maximum(united, layer.mask, out=united)
+    places = np.flatnonzero(united != 0)
+    if not len(places):
+        return seen.reshape(height, width)
+    planes = photo.reshape(3, -1)
+    before = planes.take(places, axis=1)
+    after = before.copy()
+    opacities = [scale_opacity(layer.mask.take(places)) for layer in layers]
+    for layer, opacity in zip(layers, opacities, strict=True):
         if layer.blend == "over":
-            blend_over(photo, layer.opacity, layer.ink)
+            blend_over(after, opacity, layer.ink)
             continue
-        for plane, value in zip(photo, layer.ink, strict=True):
-            np.maximum(plane, layer.opacity * np.float32(value), out=plane)
-    return photo
+        for plane, value in zip(after, layer.ink, strict=True):
+            np.maximum(plane, opacity * np.float32(value), out=plane)
+    for plane, values in zip(planes, after, strict=True):
+        plane[places] = values
+    # Green and blue tell: no ink changes red alone.
+    change = np.abs(after[1:] - before[1:]).max(axis=0)
+    change *= np.float32(1 / VISIBLE_FRAC)
+    np.minimum(change, np.float32(1), out=change)
+    change *= united_opacity(opacities)
+    seen[places] = to_bytes(change[None])[0]
+    return seen.reshape(height, width)
 
 
-def united_opacity(layers: Sequence[MarkLayer]) -> Field:
-    """(H, W) opacity of at least one layer of marks, all together: 1 − (1 − a)(1 − b) and so on."""
-    if len(layers) == 1:
-        return layers[0].opacity
-    clear = np.float32(1) - layers[0].opacity
-    for layer in layers[1:]:
-        clear *= np.float32(1) - layer.opacity
+def united_opacity(opacities: Sequence[Field]) -> Field:
+    """Opacity of at least one layer of marks, all together: 1 − (1 − a)(1 − b) and so on."""
+    if len(opacities) == 1:
+        return opacities[0]
+    clear = np.float32(1) - opacities[0]
+    for opacity in opacities[1:]:
+        clear *= np.float32(1) - opacity
     return np.subtract(np.float32(1), clear, out=clear)

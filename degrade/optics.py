@@ -104,15 +104,19 @@ def vignette_field(vignette: Vignette, height: int, width: int, ratio: float = 1
     one = np.float32(1)
     x = (np.arange(width, dtype=np.float32) + np.float32(0.5)) / np.float32(width)
     y = (np.arange(height, dtype=np.float32) + np.float32(0.5)) / np.float32(height)
-    keep = np.ones((height, width), np.float32)
+    fall_off = np.zeros((height, width), np.float32)
     if vignette.radial_frac > 0:
         dx = (x - np.float32(vignette.centre_x_frac)) * np.float32(2)
         dy = (y - np.float32(vignette.centre_y_frac)) * np.float32(2)
         # Squared distance, 1 at the corners of a centred vignette.
         squared = (dx * dx * np.float32(0.5))[None, :] + (dy * dy * np.float32(0.5))[:, None]
         inner = np.float32(vignette.inner_frac**2)
-        t = np.clip((squared - inner) / (one - inner), 0, 1)
-        keep -= np.float32(vignette.radial_frac) * t * (np.float32(2) - t)
+        squared -= inner
+        squared /= one - inner
+        t = np.clip(squared, 0, 1, out=squared)
+        np.subtract(np.float32(2), t, out=fall_off)
+        fall_off *= t
+        fall_off *= np.float32(vignette.radial_frac)
     if vignette.ramp_frac > 0:
         left, top, right, bottom = (r * ratio for r in vignette.ramps_px)
         frac = np.float32(vignette.ramp_frac)
@@ -124,5 +128,8 @@ def vignette_field(vignette: Vignette, height: int, width: int, ratio: float = 1
                 axis *= one - frac * np.clip(one - place / np.float32(near), 0, 1)
             if far > 0:
                 axis *= one - frac * np.clip(one - place[::-1] / np.float32(far), 0, 1)
-        keep *= columns[None, :] * rows[:, None]
-    return one - np.clip(keep, 0, 1)
+        # 1 − (1 − a) k = a k + (1 − k)
+        kept = columns[None, :] * rows[:, None]
+        fall_off *= kept
+        fall_off += np.subtract(one, kept, out=kept)
+    return np.clip(fall_off, 0, 1, out=fall_off)

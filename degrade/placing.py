@@ -52,9 +52,10 @@ def _varied_crop(
     tile = textures.level(name, index)
     tile_height, tile_width = tile.shape
     crop = np.empty((height, width), np.uint8)
+    columns = list(_repeats(x, width, tile_width))
     for row, y0, y1 in _repeats(y, height, tile_height):
         top, bottom = y0 + y - row * tile_height, y1 + y - row * tile_height
-        for column, x0, x1 in _repeats(x, width, tile_width):
+        for column, x0, x1 in columns:
             left, right = x0 + x - column * tile_width, x1 + x - column * tile_width
             # Any fixed scramble of the place; the first repeat is the tile as it is.
             code = (row * 7919 + column * 104729) * 2654435761 >> 7

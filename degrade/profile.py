@@ -146,7 +146,8 @@ class FrameRanges(_Section, frozen=True, kw_only=True):
 class KindRanges(_Section, frozen=True, kw_only=True):
     """One kind of mark: how often it occurs, how many textures, how opaque, how large.
 
-    `light_prob`, where given, replaces that of all marks.
+    `light_prob`, where given, replaces that of all marks; what bares the paper (crease, crack,
+    peel, tear, corner, chip) is light unless it is given.
     """
 
     prob: Frac = 0.0

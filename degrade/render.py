@@ -25,7 +25,7 @@ from degrade.film import (
     to_bytes,
 )
 from degrade.frame import FrameFields, apply_frame, frame_fields
-from degrade.marks import MarkLayer, apply_marks, mark_layers, united_opacity
+from degrade.marks import MarkLayer, apply_marks, mark_layers
 from degrade.optics import blur_lens, vignette_field
 from degrade.recipe import Recipe, Scan
 from degrade.scan import apply_scan
@@ -39,10 +39,6 @@ STAGES = (
     "marks", "scan",
 )  # fmt: skip
 """Stages that can be left out, in the order in which they happen."""
-
-
-VISIBLE_FRAC = 8 / 255
-"""A mark counts in full where it changes green or blue of the print by this much."""
 
 
 class Rendered(NamedTuple):
@@ -164,29 +160,6 @@ def expose_and_print(photo: Photo, recipe: Recipe, fields: Fields) -> Field:
     return image
 
 
-def mark_print(image: Field, layers: list[MarkLayer]) -> tuple[Field, Field]:
-    """Lay the marks upon a print, in place.
-
-    Args:
-        image: (3, H, W) in [0, 1]; changed and returned.
-        layers: From `render_fields`.
-
-    Returns:
-        (3, H, W) marked print, and (H, W) opacity of the marks that can be seen.
-    """
-    if not layers:
-        return image, np.zeros(image.shape[1:], np.float32)
-    # Green and blue tell: no ink changes red alone.
-    before = image[1:].copy()
-    apply_marks(image, layers)
-    green, blue = (cv2.absdiff(a, b) for a, b in zip(before, image[1:], strict=True))
-    change = np.asarray(cv2.max(green, blue), np.float32)
-    change *= np.float32(1 / VISIBLE_FRAC)
-    np.clip(change, 0, 1, out=change)
-    change *= united_opacity(layers)
-    return image, change
-
-
 def render(
     photo: Photo, recipe: Recipe, textures: Textures, *, skip: frozenset[str] = frozenset()
 ) -> Rendered:
@@ -212,9 +185,10 @@ def render(
     fields = render_fields(recipe, textures, height, width)
     ratio = min(height / recipe.height_px, width / recipe.width_px)
     clean = frame_photo(photo, recipe, fields)
-    marked, opacity = mark_print(expose_and_print(photo, recipe, fields), fields.marks)
-    damaged = apply_scan(_merge_photo(marked), recipe.scan, textures, ratio)
-    return Rendered(clean, damaged, to_bytes(opacity))
+    image = expose_and_print(photo, recipe, fields)
+    marks = apply_marks(image, fields.marks)
+    damaged = apply_scan(_merge_photo(image), recipe.scan, textures, ratio)
+    return Rendered(clean, damaged, marks)
 
 
 def _merge_photo(image: Field) -> Photo:

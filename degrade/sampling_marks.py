@@ -11,6 +11,7 @@ from degrade.textures import TextureInfo, Textures
 
 _SHEET_KINDS = ("dust", "dirt", "hair", "fibre", "scratch", "foxing")
 _EDGE_KINDS = ("tear", "corner", "chip")
+_LOSS_KINDS = ("crease", "crack", "peel", *_EDGE_KINDS)
 
 
 def _place_box(
@@ -85,8 +86,10 @@ def _draw_kind(
         opacity = draws.uniform(ranges.opacity_frac_range)
         if kind in _INKS:
             ink = draws.tint(*_INKS[kind])
-        elif kind in ("crease", "crack", "tear", "corner", "chip"):
-            ink = inks["paper"]
+        elif kind in _LOSS_KINDS:
+            # What is lost bares the paper, unless a share is dark: what lies under the print.
+            bare = ranges.light_prob is None or draws.chance(ranges.light_prob)
+            ink = inks["paper"] if bare else inks["dark"]
         else:
             ink = inks["light"] if draws.chance(light_prob) else inks["dark"]
         box, turn = None, draws.whole((0, 3))
@@ -127,7 +130,7 @@ def draw_marks(
     inks = {
         "light": (1.0, 1.0, 1.0) if ranges.lighten else draws.tint(*_LIGHT),
         "dark": draws.tint(*_DARK),
-        "paper": draws.tint((0.78, 0.74, 0.66), (1.0, 0.99, 0.96)),
+        "paper": draws.tint((0.78, 0.74, 0.66), (1.0, 1.0, 1.0)),
     }
     # Two draws for every kind, present or not, so that kinds stay independent of each other.
     found: list[Mark] = []

@@ -178,7 +178,7 @@ def _cover(recipes: list[Recipe], textures: Textures) -> dict[str, Coverage]:
             for kind in sorted({mark.kind for mark in recipe.marks}):
                 marks = tuple(mark for mark in recipe.marks if mark.kind == kind)
                 layers = mark_layers(marks, textures, height, width, 1.0)
-                opacity = united_opacity(layers)
+                opacity = united_opacity([layer.opacity for layer in layers])
                 covered[kind].append((len(marks), float(opacity.mean(dtype=np.float64))))
     except TextureError as error:
         raise TextureError(f"{error}; name the pack it was built with: --textures") from error

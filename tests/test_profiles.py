@@ -9,12 +9,12 @@ from degrade.textures import Textures
 
 SHIPPED = (
     "badly-damaged", "cabinet-card", "family-album", "kodachrome-faded", "lightly-worn",
-    "original-2019", "polaroid", "press-print", "snapshot-1920s", "wet-plate",
+    "original-2019", "polaroid", "press-print", "small-copy", "snapshot-1920s", "wet-plate",
 )  # fmt: skip
 
 
 def test_profiles_are_all_shipped_and_described():
-    """The ten profiles are listed with a description each."""
+    """The eleven profiles are listed with a description each."""
     profiles = list_profiles()
     assert tuple(profiles) == SHIPPED
     assert all(profiles.values())
@@ -81,3 +81,21 @@ def test_original_profile_stays_within_the_first_recipes_ranges():
         for mark in recipe.marks:
             assert mark.blend == "lighten"
             assert 170 <= 255 * mark.opacity_frac * min(mark.ink) + 1 <= 256
+
+
+@pytest.mark.parametrize(
+    ("line", "light", "dark"), [("", True, False), ("light_prob = 0.0", False, True),
+                                ("light_prob = 0.5", True, True)]
+)  # fmt: skip
+def test_losses_bare_pale_paper_unless_a_share_is_dark(tmp_path, line, light, dark):
+    """A peeled place is pale; `light_prob` of its kind leaves the rest as dark as what is below."""
+    path, textures = tmp_path / "mine.toml", Textures.load()
+    path.write_text(f"[marks.kinds.peel]\nprob = 1.0\n{line}\n", encoding="utf-8")
+    profile, greens = load_profile(str(path)), set()
+    for i in range(20):
+        recipe = draw_recipe(
+            profile, textures, seed=1, key=str(i), variant=0, source_size=(64, 64), size_px=64
+        )
+        greens |= {mark.ink[1] for mark in recipe.marks}
+    assert any(green > 0.7 for green in greens) == light
+    assert any(green < 0.3 for green in greens) == dark

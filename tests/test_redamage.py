@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from degrade.marks import apply_marks
 from degrade.profile import list_profiles, load_profile
-from degrade.render import STAGES, expose_and_print, mark_print, render_fields, without
+from degrade.render import STAGES, expose_and_print, render_fields, without
 from degrade.sampling import draw_recipe
 from degrade.textures import Textures
 from restore.redamage import Damage, redamage
@@ -31,7 +32,8 @@ def as_tensor(photo: np.ndarray) -> torch.Tensor:
 def difference(photo, recipe, textures) -> float:
     """Mean difference of the twin from the renderer, in 1/255."""
     fields = render_fields(recipe, textures)
-    expected, _ = mark_print(expose_and_print(photo, recipe, fields), fields.marks)
+    expected = expose_and_print(photo, recipe, fields)
+    apply_marks(expected, fields.marks)
     twin = redamage(as_tensor(photo), damage_of(recipe, textures))[0].numpy()
     return float(np.abs(expected - twin).mean() * 255)
 

@@ -1,13 +1,15 @@
 """The renderer: shapes, identity, replay, scaling, and physics against the published figures."""
 
+import cv2
 import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from degrade.crop import cut_photo
-from degrade.film import GRAIN_SIGMA_TABLE, add_grain, grain_field
+from degrade.crop import cut_photo, resize_photo
+from degrade.film import GRAIN_SIGMA_TABLE, add_grain, grain_field, respond
+from degrade.marks import apply_marks, mark_layers
 from degrade.optics import blur_lens, vignette_field
 from degrade.profile import list_profiles, load_profile
 from degrade.recipe import (
@@ -18,12 +20,14 @@ from degrade.recipe import (
     Lens,
     Mark,
     Recipe,
+    Scan,
     Vignette,
     decode_recipe,
     encode_recipe,
 )
 from degrade.render import STAGES, render
 from degrade.sampling import draw_recipe
+from degrade.scan import add_noise, sharpen
 from degrade.textures import Textures
 
 
@@ -169,6 +173,17 @@ def test_grain_spectrum_follows_its_spread(textures):
     assert alike[-1] - alike[0] > 0.2
 
 
+@pytest.mark.parametrize("side_px", [40, 64, 96, 128, 190])
+def test_resized_photos_keep_their_light(side_px):
+    """Enlarged, or shrunk a little or a lot, a photograph keeps its mean and place."""
+    photo = cv2.GaussianBlur(drawn_photo(96, 96), (9, 9), 2.0)
+    resized = resize_photo(photo, side_px, side_px)
+    assert resized.shape == (side_px, side_px, 3)
+    assert np.abs(resized.mean(axis=(0, 1)) - photo.mean(axis=(0, 1))).max() < 1
+    back = cv2.resize(resized, (96, 96), interpolation=cv2.INTER_LINEAR)
+    assert np.abs(back.astype(int) - photo).mean() < 3
+
+
 def test_lens_blur_has_the_stated_sigma():
     """A point blurred with sigma 2 px has a second moment of 4 px²."""
     photo = np.zeros((97, 97), np.uint16)
@@ -190,7 +205,32 @@ def test_emulsions_see_colours_differently(textures):
         return int(grey[0, 0, 0]), int(grey[0, -1, 0])
 
     assert halves((0.0, 0.1, 0.9)) == (0, 230)
-    assert halves((0.3, 0.59, 0.11)) == (76, 28)
+    assert halves((0.3, 0.59, 0.11)) == (77, 28)
+
+
+@pytest.mark.parametrize("kind", ["grey", "colour"])
+def test_emulsions_respond_exactly(kind):
+    """No sum is rounded on its way: the response is that of double precision."""
+    photo = np.random.default_rng(0).integers(0, 256, (64, 48, 3)).astype(np.uint8)
+    row = (0.213, 0.684, 0.103)
+    matrix = (row, row, row) if kind == "grey" else (row, (0.05, 0.9, 0.05), (0.3, 0.02, 0.68))
+    weights = np.rint(np.array(matrix) * (257 * 256)) / 256
+    expected = np.rint(photo @ weights.T).transpose(2, 0, 1)
+    response = respond(photo, Emulsion(kind="x", matrix=matrix))
+    assert np.array_equal(response, expected[0] if kind == "grey" else expected)
+
+
+def test_scan_halo_is_exact_and_its_noise_as_strong_as_stated(textures):
+    """Sharpening is what double precision gives; noise has its deviation and shifts no tone."""
+    photo = drawn_photo()
+    blurred = cv2.GaussianBlur(photo, (7, 7), 1.0, borderType=cv2.BORDER_REFLECT_101)
+    amount = round(0.7123 * 4096) / 4096
+    halo = np.clip(np.rint(photo * (1 + amount) - blurred * amount), 0, 255)
+    assert np.array_equal(sharpen(photo, 0.7123, 1.0), halo)
+    scan = Scan(noise_frac=0.02, noise_texture="grain/grain-00.png")
+    noisy = add_noise(np.full((96, 96, 3), 200, np.uint8), scan, textures)
+    assert noisy.mean() == pytest.approx(200, abs=0.5)
+    assert noisy.std() == pytest.approx(0.02 * 255, rel=0.1)
 
 
 def test_curve_contrast_keeps_middle_grey_and_spreads_the_rest(textures):
@@ -242,6 +282,27 @@ def test_missing_corners_turn_to_every_corner(turns, corner, textures):
     marks = render(drawn_photo(), plain_recipe(marks=(mark,)), textures).marks
     assert marks[corner] == 255
     assert marks[48, 48] == 0
+
+
+def test_marks_lie_one_upon_another_and_touch_nothing_else(textures):
+    """Two inks blend in their order wherever either lies; elsewhere the print stays as it was."""
+    marks = tuple(
+        Mark(kind="stain", texture=f"masks/stain-0{i}.png", box=(0.1 * i, 0.0, 0.6 + 0.2 * i, 0.7),
+             opacity_frac=0.6, ink=ink, blend=blend)
+        for i, (ink, blend) in enumerate([((0.2, 0.1, 0.0), "over"), ((0.9, 1.0, 0.8), "lighten")])
+    )  # fmt: skip
+    layers = mark_layers(marks, textures, 96, 96)
+    image = np.random.default_rng(0).random((3, 96, 96)).astype(np.float32)
+    under, over = (layer.opacity for layer in layers)
+    expected = image + under * (np.array(marks[0].ink)[:, None, None] - image)
+    expected = np.maximum(expected, over * np.array(marks[1].ink)[:, None, None])
+    marked = image.copy()
+    seen = apply_marks(marked, layers)
+    assert np.abs(marked - expected).max() < 1e-6
+    free = (under == 0) & (over == 0)
+    assert free.any()
+    assert not seen[free].any()
+    assert seen[(under > 0.2) & (over > 0.2)].any()
 
 
 def test_marks_that_cannot_be_seen_are_no_marks(textures):

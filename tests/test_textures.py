@@ -13,7 +13,7 @@ from degrade.textures import Textures, default_folder, make_textures
 
 ISSUE_KINDS = {
     "hair", "fibre", "dust", "dirt", "scratch", "stain", "foxing", "crease", "tear", "corner",
-    "fingerprint", "watermark",
+    "fingerprint", "watermark", "peel",
 }  # fmt: skip
 
 
@@ -83,6 +83,16 @@ def test_specks_have_the_measured_number_and_size(kind, per_frame, median_px2):
         frames = tile.size / (SHEET_FRAME_PX**2 * 2 / 3)
         assert 0.5 <= len(areas) / frames / info.density / per_frame <= 2, info.name
         assert 0.5 <= np.median(areas) / median_px2 <= 2, info.name
+
+
+def test_peeled_emulsion_is_opaque_with_crisp_edges():
+    """What has peeled off is gone altogether: few px lie between clear and opaque."""
+    textures = Textures.load()
+    levels = [textures.level(info.name) for info in textures.of_kind("peel")]
+    opaque = np.mean([level > 230 for level in levels])
+    between = np.mean([(level > 25) & (level <= 230) for level in levels])
+    assert 0.01 < opaque < 0.1
+    assert between < opaque / 2
 
 
 def test_textures_refuse_an_existing_folder(tmp_path):
