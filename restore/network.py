@@ -149,11 +149,18 @@ class Generator(nn.Module):
         return self.restore_locally(self.adjust_globally(photo), known_marks)
 
     def find_grid(self, photo: Tensor) -> Tensor | None:
-        """The global branch's grid (N, 12, h, w) for whole photographs (N, 3, H, W), if any."""
+        """The global branch's grid (N, 12, h, w) for whole photographs (N, 3, H, W), if any.
+
+        In evaluation mode the mean of two looks, at the photograph and at its mirror image.
+        """
         if self.global_branch is None:
             return None
-        grid: Tensor = self.global_branch(reduce_photo(photo, self.config.global_px))
-        return grid
+        reduced = reduce_photo(photo, self.config.global_px)
+        grid: Tensor = self.global_branch(reduced)
+        if self.training:
+            return grid
+        mirrored: Tensor = self.global_branch(reduced.flip(3))
+        return (grid + mirrored.flip(3)) / 2
 
     def adjust_globally(self, photo: Tensor) -> Tensor:
         """Whole photographs (N, 3, H, W), their tone and colour settled by the global branch."""

@@ -74,6 +74,16 @@ def test_every_parameter_of_the_branch_learns() -> None:
     assert silent == []
 
 
+def test_mirrored_photograph_is_adjusted_alike() -> None:
+    """Outside training, what is done to a photograph is done to its mirror image."""
+    generator, photo = make_shaken_generator(), torch.rand(1, 3, 64, 96)
+    expected = generator.adjust_globally(photo).flip(3)
+    assert not torch.allclose(expected, photo.flip(3), atol=1e-2)
+    torch.testing.assert_close(
+        generator.adjust_globally(photo.flip(3)), expected, rtol=0, atol=1e-5
+    )
+
+
 @pytest.mark.parametrize(
     ("size", "expected"),
     [((256, 256), (64, 64)), ((40, 100), (64, 160)), ((1, 3), (64, 192)), ((9, 9000), (64, 1024))],
