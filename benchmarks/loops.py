@@ -21,10 +21,11 @@ from train.adversarial import CriticTraining
 from train.callbacks import Autocast, Average, Guard, Pace, Stopper
 from train.config import StageConfig, TrainConfig
 from train.consistency import Consistency
-from train.data import Batch, PairLoader, StagePairs, to_batch
+from train.damage import Damages
+from train.data import Batch, PairLoader, StagePairs
 from train.fastai_names import Callback, DataLoaders
 from train.heldout import Heldout
-from train.learner import Networks, build_learner, build_schedule, share_rate
+from train.learner import Networks, build_learner, build_schedule, choose_learners, share_rate
 from train.losses import FidelityLoss
 from train.run_state import Position
 from train.runlog import RunLog, StepLog
@@ -36,15 +37,22 @@ _MANY = 10**6
 class FixedBatches:
     """A loader of batches that lie ready on the device."""
 
-    def __init__(self, pairs: StagePairs, num: int, device: torch.device) -> None:
+    def __init__(
+        self, pairs: StagePairs, num: int, device: torch.device, damages: Damages | None = None
+    ) -> None:
+        """Read them.
+
+        Args:
+            pairs: Of a stage.
+            num: How many batches.
+            device: Where to put them.
+            damages: Source of their damages, for the consistency loss.
+        """
         self.n_inp = 1
         self.device = device
-        self.batches: list[Batch] = []
-        size = pairs.stage.batch
-        for step in range(num):
-            samples = [pairs[step * size + i] for i in range(size)]
-            columns = [torch.from_numpy(np.stack(c)) for c in zip(*samples, strict=True)]
-            self.batches.append(to_batch(tuple(column.to(device) for column in columns)))
+        loader = PairLoader(pairs, pairs.stage.batch, num, num_workers=0)
+        loader.device, loader.damages = device, damages
+        self.batches = [Batch(*batch) for batch in loader]
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -129,9 +137,9 @@ class FastaiLoop:
             callbacks.append(
                 Average(networks.generator, networks.average, config.ema_decay, position)
             )
-            if config.weights.consistency > 0:
-                callbacks.append(Consistency(reader))
-        if stage.kind != "generator":
+        if stage.kind in ("generator", "adversarial") and config.weights.consistency > 0:
+            callbacks.append(Consistency(reader))
+        if stage.kind in ("critic", "adversarial"):
             alone = stage.kind == "critic"
             schedule = build_schedule(stage.lr if alone else stage.critic_lr, config.warmup_frac)
             callbacks.append(
@@ -147,7 +155,7 @@ class FastaiLoop:
     def run(self) -> Meter:
         """One pass over the loader."""
         # Loops over different kinds of steps share their networks.
-        self._networks.generator.requires_grad_(self._stage.kind != "critic")
+        choose_learners(self._networks.generator, self._stage)
         with self.learner.no_logging():
             self.learner.fit(1)
         if isinstance(self.loader, PairLoader):
@@ -166,6 +174,7 @@ class BareLoop:
         self.loader = loader
         self.loss = FidelityLoss(config.weights, config.shape)
         self.step = 0
+        choose_learners(networks.generator, stage)
         self._rate = build_schedule(stage.lr, config.warmup_frac)
         self._weights: list[Tensor] = list(networks.generator.parameters())
         self._averages: list[Tensor] = list(networks.average.parameters())

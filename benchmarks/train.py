@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 _HERE = Path(__file__).resolve().parent
 # This file is called as the package that it measures, and must not hide it.
@@ -52,14 +53,19 @@ def name_stage(stage: StageConfig, config: TrainConfig) -> str:
 
 def has_consistency(stage: StageConfig, config: TrainConfig) -> bool:
     """Whether a step pays for the consistency loss."""
-    return stage.kind != "critic" and config.weights.consistency > 0
+    return stage.kind in ("generator", "adversarial") and config.weights.consistency > 0
 
 
 def list_cases(config: TrainConfig) -> list[tuple[StageConfig, TrainConfig]]:
-    """Every different stage of a preset, and those with consistency also without."""
+    """Every different stage of a preset, those that can have it with and without consistency."""
+    from train.config import LossWeights
+
+    weight = config.weights.consistency or LossWeights().consistency
+    weights = msgspec.structs.replace(config.weights, consistency=weight)
+    variants = config.without("consistency"), msgspec.structs.replace(config, weights=weights)
     cases: dict[str, tuple[StageConfig, TrainConfig]] = {}
     for stage in config.stages:
-        for variant in (config.without("consistency"), config):
+        for variant in variants:
             cases.setdefault(name_stage(stage, variant), (stage, variant))
     return list(cases.values())
 
@@ -157,6 +163,7 @@ def measure_steps(
 ) -> dict[str, Any]:
     """Part (c): seconds a step of each stage, by turns."""
     from benchmarks.loops import FastaiLoop, FixedBatches
+    from train.damage import Damages
     from train.data import StagePairs
     from train.learner import build_networks
 
@@ -166,7 +173,9 @@ def measure_steps(
         num_photos: dict[str, int] = {}
         for number, (stage, variant) in enumerate(list_cases(config)):
             name = name_stage(stage, variant)
-            batches = FixedBatches(StagePairs(reader, stage, config.seed, 0), steps, device)
+            damages = Damages(reader) if has_consistency(stage, variant) else None
+            pairs = StagePairs(reader, stage, config.seed, 0)
+            batches = FixedBatches(pairs, steps, device, damages)
             path = Path(folder) / str(number)
             path.mkdir()
             loops[name] = FastaiLoop(networks, variant, stage, reader, batches, path, device)
@@ -207,13 +216,16 @@ def measure_own_memory(
     import torch
 
     from benchmarks.loops import FastaiLoop, FixedBatches
+    from train.damage import Damages
     from train.data import StagePairs
     from train.learner import build_networks
 
     stage, config = case
     imports_mb = _peak_mb()
     networks = build_networks(config, device)
-    batches = FixedBatches(StagePairs(reader, stage, config.seed, 0), min(steps, 2), device)
+    damages = Damages(reader) if has_consistency(stage, config) else None
+    pairs = StagePairs(reader, stage, config.seed, 0)
+    batches = FixedBatches(pairs, min(steps, 2), device, damages)
     with tempfile.TemporaryDirectory() as folder:
         loop = FastaiLoop(networks, config, stage, reader, batches, Path(folder), device)
         for _ in range(2):

@@ -38,6 +38,10 @@ PARTS = ("clean.jpg", "damaged.jpg", "marks.png", "recipe.json")
 MAX_SAMPLES = 10**8
 _BATCH = 256
 _MAP_SIZE = 64 << 20
+# OpenCV reads RGB from 4.11 on, and reduced photographs as BGR only.
+_RGB = getattr(cv2, "IMREAD_COLOR_RGB", None)
+_COLOUR_FLAGS = {n: getattr(cv2, f"IMREAD_REDUCED_COLOR_{n}") for n in (2, 4, 8)}
+_COLOUR_FLAGS[1] = _RGB or cv2.IMREAD_COLOR
 
 
 class Pair(NamedTuple):
@@ -291,11 +295,25 @@ class PairReader(Sequence[Pair]):
         """
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        key, values = self._fetch(index)
-        return decode_pair(key, dict(zip(PARTS, values, strict=True)), self._files[self._at(index)])
+        return self.read(index)
 
     def __iter__(self) -> Iterator[Pair]:
         return (self[i] for i in range(len(self)))
+
+    def read(self, index: int, reduce: int = 1) -> Pair:
+        """Read and decode a sample, as `reader[index]` does, and reduce it while it is decoded.
+
+        Args:
+            index: Of the sample.
+            reduce: 1, 2, 4 or 8: the sides are divided by it and rounded up. The recipe still
+                speaks of the photograph in full size.
+
+        Raises:
+            ValueError: If there is no such reduction.
+        """
+        key, values = self._fetch(index)
+        file = self._files[self._at(index)]
+        return decode_pair(key, dict(zip(PARTS, values, strict=True)), file, reduce)
 
     def raw(self, index: int) -> dict[str, bytes]:
         """Read a sample's four values without decoding them, by part name.
@@ -336,20 +354,27 @@ class PairReader(Sequence[Pair]):
         return key, values
 
 
-def decode_pair(key: str, parts: dict[str, bytes], file: str) -> Pair:
+def decode_pair(key: str, parts: dict[str, bytes], file: str, reduce: int = 1) -> Pair:
     """Decode a sample's values.
 
     Args:
         key: Its name, for errors.
         parts: The four values by part name.
         file: Where they came from, for errors.
+        reduce: See `PairReader.read`.
 
     Raises:
         UnreadablePhoto: If any is broken, or their sizes differ.
+        ValueError: If there is no such reduction.
     """
-    clean = _decode(key, parts, "clean.jpg", file, cv2.IMREAD_COLOR)
-    damaged = _decode(key, parts, "damaged.jpg", file, cv2.IMREAD_COLOR)
+    if reduce not in _COLOUR_FLAGS:
+        raise ValueError(f"reduce is 1, 2, 4 or 8, not {reduce!r}")
+    clean = _decode(key, parts, "clean.jpg", file, _COLOUR_FLAGS[reduce])
+    damaged = _decode(key, parts, "damaged.jpg", file, _COLOUR_FLAGS[reduce])
     marks = _decode(key, parts, "marks.png", file, cv2.IMREAD_GRAYSCALE)
+    if reduce > 1:  # a PNG can't be decoded in part
+        height, width = (-(-side // reduce) for side in marks.shape)
+        marks = cv2.resize(marks, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
     if not clean.shape[:2] == damaged.shape[:2] == marks.shape:
         raise UnreadablePhoto(f"{file}: {key}: its parts differ in size")
     try:
@@ -368,6 +393,6 @@ def _decode(
         photo = None
     if photo is None:
         raise UnreadablePhoto(f"{file}: {key}/{part} cannot be decoded")
-    if flags == cv2.IMREAD_COLOR:
-        return cv2.cvtColor(photo, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
+    if flags not in (cv2.IMREAD_GRAYSCALE, _RGB):
+        cv2.cvtColor(photo, cv2.COLOR_BGR2RGB, dst=photo)
     return photo  # type: ignore[return-value]

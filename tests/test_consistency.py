@@ -1,14 +1,19 @@
 """The consistency loss: zero for the truth, however the photograph was cropped and mirrored."""
 
+from dataclasses import fields, replace
+
 import numpy as np
 import pytest
 import torch
 from store_photos import build_small, fill_folder
 
 from degrade import PairReader
+from degrade.marks import MarkLayer, apply_marks
 from degrade.render import render
 from degrade.textures import Textures
-from train.consistency import Consistency, measure_consistency
+from restore.redamage import Damage, redamage
+from train.consistency import measure_consistency
+from train.damage import Damages, collate_damage, damage_of, lay_marks
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +34,12 @@ def batch_of(
     return tensor.flip(-1) if mirrored else tensor
 
 
+def load_damage(reader: PairReader, geometry: list[int], size_px: int) -> Damage:
+    """The damage of all pairs, every one cropped alike."""
+    indices = np.arange(len(reader))
+    return Damages(reader).load(indices, np.array([geometry] * len(reader)), size_px).unpack()
+
+
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("box", [(0, 0, 64, 64), (16, 24, 48, 56)])
 def test_clean_photographs_explain_their_damage(
@@ -41,8 +52,7 @@ def test_clean_photographs_explain_their_damage(
         # Framed again is framed; so the stored clean photograph can be rendered itself.
         again = render(pair.clean, pair.recipe, textures, skip=frozenset({"scan"}))
         damaged.append(again.damaged)
-    geometry = torch.tensor([[*box, int(mirrored)]] * len(pairs))
-    damage = Consistency(reader).load_damage(torch.arange(len(pairs)), geometry, box[2] - box[0])
+    damage = load_damage(reader, [*box, int(mirrored)], box[2] - box[0])
     clean = batch_of([pair.clean for pair in pairs], box, mirrored)
     target = batch_of(damaged, box, mirrored)
     right = float(measure_consistency(clean, target, damage))
@@ -55,10 +65,46 @@ def test_clean_photographs_explain_their_damage(
 def test_consistency_at_half_size_follows_the_shrunk_photograph(reader: PairReader) -> None:
     """Shrunk photographs are explained by the shrunk damage better than by none."""
     pairs = [reader[i] for i in range(len(reader))]
-    geometry = torch.tensor([[0, 0, 64, 64, 0]] * len(pairs))
-    damage = Consistency(reader).load_damage(torch.arange(len(pairs)), geometry, 32)
+    damage = load_damage(reader, [0, 0, 64, 64, 0], 32)
     halve = torch.nn.AvgPool2d(2)
     clean = halve(batch_of([pair.clean for pair in pairs], (0, 0, 64, 64), False))
     damaged = halve(batch_of([pair.damaged for pair in pairs], (0, 0, 64, 64), False))
     unexplained = float((clean - damaged).abs().mean())
     assert float(measure_consistency(clean, damaged, damage)) < 0.35 * unexplained
+
+
+@pytest.mark.parametrize("size_px", [32, 16])
+def test_damage_of_a_crop_is_the_crop_of_the_damage(reader: PairReader, size_px: int) -> None:
+    """Cut, averaged and mirrored as planes, a batch's damages are those of the whole pairs."""
+    whole = collate_damage([damage_of(reader.recipe(i), Textures.load()) for i in range(12)])
+    ours = load_damage(reader, [16, 24, 48, 56, 1], size_px)
+    shrink = torch.nn.AvgPool2d(32 // size_px)
+    changed = {}
+    for field in fields(Damage):
+        value = getattr(whole, field.name)
+        if field.name != "kernels" and value.ndim == 4:
+            changed[field.name] = shrink(value[..., 24:56, 16:48]).flip(-1)
+    # Marks lie upon each other in full size, and only then are they averaged.
+    kernels = ours.kernels if size_px < 32 else {i: k.flip(-1) for i, k in whole.kernels.items()}
+    theirs = replace(whole, **changed, sigma_px=whole.sigma_px * size_px / 32, kernels=kernels)
+    photo = torch.rand(12, 3, size_px, size_px, generator=torch.Generator().manual_seed(0))
+    assert ours.kernels.keys() <= whole.kernels.keys()
+    assert torch.allclose(redamage(photo, ours), redamage(photo, theirs), atol=1e-5)
+
+
+@pytest.mark.parametrize("blends", ["over", "lighten", "mixed"])
+def test_marks_laid_as_one_are_marks_laid_one_after_the_other(blends: str) -> None:
+    """Opacity, ink and lower bound say what every layer does in turn."""
+    rng = np.random.default_rng(0)
+    names = {"over": ["over"] * 4, "lighten": ["lighten"] * 2,
+             "mixed": ["over", "lighten", "over", "lighten", "over"]}[blends]  # fmt: skip
+    print_ = rng.random((3, 6, 7), np.float32)
+    layers = [
+        MarkLayer(rng.integers(0, 256, (6, 7), np.uint8), tuple(rng.random(3).tolist()), name)
+        for name in names
+    ]
+    expected = print_.copy()
+    apply_marks(expected, layers)
+    planes = lay_marks(layers, lambda field: field)
+    laid = print_ * (1 - planes.get("opacity", 0)) + planes.get("ink", 0)
+    assert np.allclose(np.maximum(laid, planes.get("brighter", 0)), expected, atol=0.01)

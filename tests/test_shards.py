@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import lmdb
 import numpy as np
 import pytest
@@ -79,6 +80,23 @@ def test_reader_finds_samples_by_number_and_by_source_key(build: Path) -> None:
         assert reader.find(reader.recipe(index).key) == [index]
     assert "99999999" not in reader.keys
     assert reader.find("no such photograph") == []
+
+
+@pytest.mark.parametrize("reduce", [2, 4, 8])
+def test_reader_reduces_as_averaging_would(build: Path, reduce: int) -> None:
+    """Decoded smaller, photographs are near the averages of their pixels, and so are the marks."""
+    reader = PairReader(build)
+    for index in range(0, 24, 5):
+        whole, reduced = reader[index], reader.read(index, reduce)
+        height, width = whole.marks.shape
+        size = -(-width // reduce), -(-height // reduce)
+        for stored, ours in zip(whole[1:4], reduced[1:4], strict=True):
+            expected = cv2.resize(stored, size, interpolation=cv2.INTER_AREA)
+            assert ours.shape == expected.shape
+            assert np.abs(ours.astype(float) - expected).mean() < 3
+        assert reduced.recipe == whole.recipe
+    with pytest.raises(ValueError, match="reduce is 1, 2, 4 or 8"):
+        reader.read(0, 3)
 
 
 def test_reader_splits_train_from_val(build: Path) -> None:

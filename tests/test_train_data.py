@@ -6,13 +6,24 @@ from training_runs import build_pairs
 
 from degrade import PairReader
 from train.config import StageConfig
+from train.damage import Damages
 from train.data import HeldoutLoader, PairLoader, StagePairs, to_batch
 
 
 @pytest.fixture(scope="module")
-def reader(tmp_path_factory: pytest.TempPathFactory) -> PairReader:
+def readers(tmp_path_factory: pytest.TempPathFactory) -> dict[int, PairReader]:
+    """Ten training pairs each of three sizes."""
+    folder = tmp_path_factory.mktemp("pairs")
+    return {
+        size_px: PairReader(build_pairs(folder / str(size_px), size_px=size_px), split="train")
+        for size_px in (32, 48, 88)
+    }
+
+
+@pytest.fixture(scope="module")
+def reader(readers: dict[int, PairReader]) -> PairReader:
     """Ten training pairs of 48 px."""
-    return PairReader(build_pairs(tmp_path_factory.mktemp("pairs")), split="train")
+    return readers[48]
 
 
 def make_stage(**changes: float) -> StageConfig:
@@ -42,13 +53,18 @@ def test_every_pair_comes_once_before_any_comes_again(reader: PairReader) -> Non
 
 
 @pytest.mark.parametrize("regime", [(0.0, 1.0), (1.0, 0.0), (0.0, 0.0)])
-def test_geometry_repeats_the_augmentation(reader: PairReader, regime: tuple[float, float]) -> None:
-    """Cropping, resizing and mirroring the stored pair by `geometry` gives the sample's arrays."""
+@pytest.mark.parametrize("size_px", [48, 88])
+def test_geometry_repeats_the_augmentation(
+    readers: dict[int, PairReader], size_px: int, regime: tuple[float, float]
+) -> None:
+    """Cropping, averaging and mirroring the stored pair by `geometry` gives the sample's arrays."""
+    reader = readers[size_px]
     whole_prob, native_prob = regime
     stage = make_stage(whole_prob=whole_prob, native_prob=native_prob)
     pairs = StagePairs(reader, stage, 0, 0)
-    for position in range(8):
-        sample = pairs[position]
+    apart: list[float] = []
+    grain: list[tuple[float, float]] = []
+    for sample in pairs.read(range(24)):
         pair = reader[int(sample.pair_index)]
         left, top, right, bottom, mirrored = sample.geometry.tolist()
         for ours, stored in (
@@ -59,7 +75,44 @@ def test_geometry_repeats_the_augmentation(reader: PairReader, regime: tuple[flo
             cut = stored[top:bottom, left:right]
             cut = cv2.resize(cut, (32, 32), interpolation=cv2.INTER_AREA)
             expected = cut[:, ::-1] if mirrored else cut
-            assert np.array_equal(ours, expected)
+            assert ours.flags.c_contiguous
+            if native_prob == 1:
+                assert np.array_equal(ours, expected)
+            apart.append(float(np.abs(ours.astype(float) - expected).mean()))
+            grain.append((measure_grain(ours), measure_grain(expected)))
+    assert np.mean(apart) < 2
+    # The finest detail, where grain is, neither gets lost nor comes back as another.
+    kept_frac = np.divide(*np.sum(grain, axis=0))
+    assert 0.8 < kept_frac < 1.02, (np.mean(apart), kept_frac)
+
+
+def measure_grain(photo: np.ndarray) -> float:
+    """Deviation of what a blur takes away."""
+    return float((photo.astype(np.float32) - cv2.blur(photo.astype(np.float32), (3, 3))).std())
+
+
+def test_photographs_are_never_magnified(readers: dict[int, PairReader]) -> None:
+    """A crop's sides are at least as large as the stage, even of pairs that are hardly larger."""
+    for size_px in (32, 48, 88):
+        for regime in ((1.0, 0.0), (0.0, 0.0), (0.5, 0.3)):
+            stage = make_stage(whole_prob=regime[0], native_prob=regime[1])
+            for sample in StagePairs(readers[size_px], stage, 0, 0).read(range(40)):
+                left, top, right, bottom, _ = sample.geometry.tolist()
+                assert 32 <= right - left <= size_px
+                assert 32 <= bottom - top <= size_px
+
+
+def test_regimes_come_as_often_as_the_stage_says(readers: dict[int, PairReader]) -> None:
+    """Native crops, nearly whole photographs and scales between."""
+    stage = make_stage(whole_prob=0.5, native_prob=0.3)
+    samples = StagePairs(readers[88], stage, 0, 0).read(range(400))
+    sides = np.array([s.geometry[2:4] - s.geometry[:2] for s in samples])
+    area = sides.prod(axis=1) / 88**2
+    native = (sides == 32).all(axis=1).mean()
+    assert native == pytest.approx(0.3, abs=0.06)
+    assert (area == 1).mean() == pytest.approx(0.25, abs=0.06)
+    # Some of the scales between are as large: areas are drawn evenly from 0.165 on.
+    assert (area > 0.63).mean() == pytest.approx(0.5 + 0.2 * 0.44, abs=0.06)
 
 
 def test_native_crops_keep_their_pixels(reader: PairReader) -> None:
@@ -73,12 +126,21 @@ def test_native_crops_keep_their_pixels(reader: PairReader) -> None:
         assert (right - left) * (bottom - top) >= 0.6 * 48 * 48
 
 
+def test_samples_read_together_are_those_read_alone(reader: PairReader) -> None:
+    """What comes beside a position doesn't matter."""
+    pairs = StagePairs(reader, make_stage(), 5, 0)
+    for together, position in zip(pairs.read([7, 2, 30]), (7, 2, 30), strict=True):
+        alone = pairs[position]
+        assert all(np.array_equal(a, b) for a, b in zip(together, alone, strict=True))
+
+
 def test_loader_gives_float_batches_in_channels_last(reader: PairReader) -> None:
     """Photographs are (N, 3, S, S) in [0, 1], marks (N, 1, S, S)."""
     loader = PairLoader(StagePairs(reader, make_stage(), 0, 0), 4, 3, 0)
     batches = list(loader)
     assert len(batches) == len(loader) == 3
-    damaged, clean, marks, pair_index, geometry, broken = batches[0]
+    damaged, clean, marks, pair_index, geometry, damage, broken = batches[0]
+    assert damage is None
     assert damaged.shape == clean.shape == (4, 3, 32, 32)
     assert marks.shape == (4, 1, 32, 32)
     assert damaged.dtype == marks.dtype == torch.float32
@@ -96,7 +158,39 @@ def test_loader_continues_from_a_step(reader: PairReader) -> None:
     rest = PairLoader(pairs, 4, 2, 0)
     rest.step = 2
     for ours, theirs in zip(rest, everything[2:], strict=True):
-        assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+        assert_equal(ours, theirs)
+
+
+def assert_equal(ours: tuple[object, ...], theirs: tuple[object, ...]) -> None:
+    """Two batches without damages are equal."""
+    for a, b in zip(ours, theirs, strict=True):
+        assert a is b is None or torch.equal(a, b)  # type: ignore[arg-type]
+
+
+def test_loader_gives_the_same_batches_however_many_workers_read(reader: PairReader) -> None:
+    """Slots are used again and again, by two workers in turn, and by a pass that is cut short."""
+    pairs = StagePairs(reader, make_stage(), 0, 0)
+    expected = list(PairLoader(pairs, 4, 24, 0))
+    loader = PairLoader(pairs, 4, 24, 2)
+    for count, ours in enumerate(loader):
+        assert_equal(ours, expected[count])
+        if count == 3:
+            break
+    for ours, theirs in zip(loader, expected, strict=True):
+        assert_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_loader_brings_the_damages_along(reader: PairReader, num_workers: int) -> None:
+    """Asked for them, it gives those of the batch's own pairs and crops."""
+    loader = PairLoader(StagePairs(reader, make_stage(), 0, 0), 4, 3, num_workers)
+    loader.damages = Damages(reader)
+    for damaged, _, _, pair_index, geometry, packed, _ in loader:
+        expected = loader.damages.load(pair_index.numpy(), geometry.numpy(), 32)
+        assert packed.num == len(damaged)
+        for name, (places, values) in expected.parts.items():
+            assert np.array_equal(packed.parts[name][0], places)
+            assert np.array_equal(packed.parts[name][1], values)
 
 
 def test_to_batch_maps_bytes_to_fractions() -> None:

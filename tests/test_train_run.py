@@ -8,19 +8,18 @@ from urllib.error import URLError
 
 import lmdb
 import msgspec
-import numpy as np
 import pytest
 import torch
 from store_photos import build_small, fill_folder
 from training_runs import TINY, Killed, build_pairs, kill_at, read_log
 
 from degrade import PairReader
-from degrade.textures import Textures
 from restore.checkpoint import load_generator, read_info
 from restore.generator_config import GeneratorConfig
 from train import consistency
 from train.config import TrainConfig, decode_config, encode_config
-from train.data import StagePairs, to_batch
+from train.damage import Damages
+from train.data import StagePairs, stack_samples, to_batch
 from train.errors import (
     BatchMemoryError,
     ConfigError,
@@ -409,17 +408,12 @@ def test_pairs_smaller_than_a_stage_are_refused(pairs: Path, tmp_path: Path) -> 
     assert not (tmp_path / "run").exists()
 
 
-def test_eight_pairs_can_be_learned_by_heart(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_eight_pairs_can_be_learned_by_heart(tmp_path: Path) -> None:
     """Enough steps drive every fidelity term towards zero, and consistency below the identity's."""
     source = fill_folder(tmp_path / "photos", 8)
     build_small(source, tmp_path / "pairs", size_px=32, val_frac=0.0)
     reader = PairReader(tmp_path / "pairs", "train")
     assert len(reader) == 8
-    recipes = [reader.recipe(i) for i in range(8)]
-    damages = {r.key: consistency.damage_of(r, Textures.load()) for r in recipes}
-    monkeypatch.setattr(consistency, "damage_of", lambda r, _: damages[r.key])  # saves time
     stage = msgspec.structs.replace(
         TINY.stages[0], steps=350, batch=8, lr=4e-3, whole_prob=0.0, native_prob=1.0
     )
@@ -431,9 +425,9 @@ def test_eight_pairs_can_be_learned_by_heart(
     last = read_log(tmp_path / "run")[-1]
 
     pairs = StagePairs(reader, stage, config.seed, 0)
-    columns = zip(*(pairs[i] for i in range(8)), strict=True)
-    batch = to_batch(tuple(torch.from_numpy(np.stack(column)) for column in columns))
-    damage = consistency.Consistency(reader).load_damage(batch.pair_index, batch.geometry, 32)
+    batch = to_batch(stack_samples(pairs.read(range(8))))
+    damages = Damages(reader)
+    damage = damages.load(batch.pair_index.numpy(), batch.geometry.numpy(), 32).unpack()
     loss = FidelityLoss(config.weights, config.shape)
     no_marks = torch.full_like(batch.marks, -4.0)
     loss((batch.damaged, no_marks), batch.clean, batch.marks)  # what doing nothing costs

@@ -2,16 +2,11 @@
 
 What a sample is depends on (seed, stage, position in the stage) and on nothing else, so the number
 of workers doesn't matter and a resumed run sees the very photographs that it would have seen.
-
-The network is run twice on a photograph, on a reduced copy and at native resolution; so it must
-learn from both: photographs shrunk nearly whole, and crops whose pixels are untouched.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import cv2
@@ -19,23 +14,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import get_worker_info
 
-from degrade import PairReader
+from degrade import Pair, PairReader
 from degrade.errors import UnreadablePhoto
 from train import parallel
+from train.augment import Regime, plan_regimes
 from train.config import StageConfig
+from train.damage import Damages, PackedDamage
 from train.errors import DataError
-
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it calls a package index at import
-
-import albumentations as A
-
 from train.fastai_names import DataLoader, DataLoaders
 
-# A whole photograph keeps at least this part of its area, so that its frame is seen at times.
-_WHOLE_MIN_FRAC = 0.64
-# Sides of a crop; the sources' own sides were squashed by about this much.
-_ASPECT_RANGE = (0.8, 1.25)
 _MAX_BROKEN_IN_A_ROW = 50
 
 
@@ -69,6 +58,7 @@ class Batch(NamedTuple):
         marks: (N, 1, S, S) float32 in [0, 1].
         pair_index: (N,) int64, see `Sample`.
         geometry: (N, 5) int64.
+        damage: What was done to the photographs, where the loader was asked for it.
         broken: (N,) int64.
     """
 
@@ -77,45 +67,29 @@ class Batch(NamedTuple):
     marks: Tensor
     pair_index: Tensor
     geometry: Tensor
+    damage: PackedDamage | None
     broken: Tensor
 
 
-def to_batch(samples: tuple[Tensor, ...]) -> Batch:
-    """Collated uint8 samples to float tensors, on the device where they are."""
-    damaged, clean, marks, pair_index, geometry, broken = samples
+Columns = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+"""The fields of samples, each stacked."""
+
+
+def stack_samples(samples: Sequence[Sample]) -> Columns:
+    """Unite samples; the photographs stay (N, S, S, 3) uint8."""
+    columns = zip(*samples, strict=True)
+    return tuple(torch.from_numpy(np.stack(c)) for c in columns)  # type: ignore[return-value]
+
+
+def to_batch(
+    columns: Columns, device: torch.device | None = None, damage: PackedDamage | None = None
+) -> Batch:
+    """Stacked uint8 samples to float tensors on a device, by default where they are."""
+    damaged, clean, marks, *numbers = (column.to(device) for column in columns)
     damaged, clean = (p.permute(0, 3, 1, 2).float().div_(255) for p in (damaged, clean))
-    return Batch(damaged, clean, marks[:, None].float().div_(255), pair_index, geometry, broken)
-
-
-@dataclass(frozen=True)
-class _Chain:
-    """A fixed chain of albumentations and the part of draws that it serves."""
-
-    compose: A.Compose
-    resizes: bool
-
-
-def _build_chain(size_px: int, min_area_frac: float | None) -> _Chain:
-    """Crop of at least `min_area_frac` of the area resized to size_px; None: native pixels."""
-    steps: list[Any]
-    if min_area_frac is None:
-        steps = [A.RandomCrop(height=size_px, width=size_px)]
-    else:
-        steps = [
-            A.RandomResizedCrop(
-                size=(size_px, size_px),
-                scale=(min_area_frac, 1.0),
-                ratio=_ASPECT_RANGE,
-                interpolation=cv2.INTER_AREA,
-                mask_interpolation=cv2.INTER_AREA,
-            )
-        ]
-    # Mirrored, not turned: people stand upright, and colour is learned from what stands where.
-    steps.append(A.HorizontalFlip(p=0.5))
-    compose = A.Compose(
-        steps, additional_targets={"damaged": "image"}, seed=0, save_applied_params=True
-    )
-    return _Chain(compose, min_area_frac is not None)
+    pair_index, geometry, broken = numbers
+    marks = marks[:, None].float().div_(255)
+    return Batch(damaged, clean, marks, pair_index, geometry, damage, broken)
 
 
 class StagePairs:
@@ -135,46 +109,50 @@ class StagePairs:
                 f"{reader.path}: pairs of {short_px} px, but a stage trains on {stage.size_px} px; "
                 f"build with --size {stage.size_px} or choose another preset"
             )
-        between = min(_WHOLE_MIN_FRAC, (stage.size_px / short_px) ** 2)
-        self._chains = [_build_chain(stage.size_px, a) for a in (_WHOLE_MIN_FRAC, None, between)]
+        self._regimes = plan_regimes(stage, short_px)
+        self._probs = np.cumsum([regime.prob for regime in self._regimes])
 
     def __len__(self) -> int:
         return len(self.reader)
 
     def __getitem__(self, position: int) -> Sample:
         """The sample at a position of the stage's endless sequence."""
-        rng = np.random.default_rng([self._seed, self._stage_number, position])
-        first = self._pick(position)
-        index, pair, broken = first, None, -1
+        return self.read([position])[0]
+
+    def read(self, positions: Sequence[int]) -> list[Sample]:
+        """The samples at some positions.
+
+        Like work is done for all of them in a row: between two photographs that are decoded, the
+        processor forgets the code of everything else, which then takes four times as long.
+        """
+        rngs = [np.random.default_rng([self._seed, self._stage_number, p]) for p in positions]
+        regimes = [self._draw_regime(rng) for rng in rngs]
+        drawn = zip(positions, regimes, rngs, strict=True)
+        read = [self._read_pair(self._pick(p), regime.reduce, rng) for p, regime, rng in drawn]
+        samples = []
+        for (index, pair, broken), regime, rng in zip(read, regimes, rngs, strict=True):
+            photos = regime.apply(pair, rng)
+            samples.append(Sample(*photos[:3], np.int64(index), photos[3], np.int64(broken)))
+        return samples
+
+    def _draw_regime(self, rng: np.random.Generator) -> Regime:
+        return self._regimes[int(np.searchsorted(self._probs[:-1], rng.random(), side="right"))]
+
+    def _read_pair(
+        self, first: int, reduce: int, rng: np.random.Generator
+    ) -> tuple[int, Pair, int]:
+        """A pair, or if it is broken another: its index, the pair, and the broken one's or -1."""
+        index, broken = first, -1
         for _ in range(_MAX_BROKEN_IN_A_ROW):
             try:
-                pair = self.reader[index]
-                break
+                return index, self.reader.read(index, reduce), broken
             except UnreadablePhoto:
                 broken = first
                 index = int(rng.integers(len(self.reader)))
-        if pair is None:
-            raise DataError(
-                f"{self.reader.path}: {_MAX_BROKEN_IN_A_ROW} broken samples in a row; "
-                "run degrade verify"
-            )
-        chain = self._chains[self._draw_chain(rng)]
-        chain.compose.set_random_seed(int(rng.integers(2**31)))
-        changed = chain.compose(image=pair.clean, damaged=pair.damaged, mask=pair.marks)
-        return Sample(
-            damaged=np.ascontiguousarray(changed["damaged"]),
-            clean=np.ascontiguousarray(changed["image"]),
-            marks=np.ascontiguousarray(changed["mask"]),
-            pair_index=np.int64(index),
-            geometry=_find_geometry(changed["applied_transforms"]),
-            broken=np.int64(broken),
+        raise DataError(
+            f"{self.reader.path}: {_MAX_BROKEN_IN_A_ROW} broken samples in a row; "
+            "run degrade verify"
         )
-
-    def _draw_chain(self, rng: np.random.Generator) -> int:
-        draw = float(rng.random())
-        if draw < self.stage.whole_prob:
-            return 0
-        return 1 if draw < self.stage.whole_prob + self.stage.native_prob else 2
 
     def _pick(self, position: int) -> int:
         """Every pair once before any comes again, in an order of its own each time."""
@@ -194,10 +172,34 @@ def _measure_short_side(reader: PairReader) -> int:
     raise DataError(f"{reader.path}: no sample can be read; run degrade verify")
 
 
-def _find_geometry(applied: list[tuple[str, dict[str, Any]]]) -> NDArray[np.int64]:
-    steps = dict(applied)
-    crop = steps.get("RandomResizedCrop", steps.get("RandomCrop", {}))
-    return np.array([*crop["crop_coords"], "HorizontalFlip" in steps], dtype=np.int64)
+class _Slots:
+    """Memory in which workers leave photographs for the trainer, so that none are sent.
+
+    To hand a tensor over, PyTorch maps new memory for each: that costs more than half as much as
+    decoding the photographs in it. These slots are mapped once in a pass. A worker fills its own
+    in turn, and there are enough of them: it may be `num_ahead` batches ahead, besides the one
+    that the trainer is reading.
+    """
+
+    def __init__(self, num_workers: int, num_ahead: int, batch: int, size_px: int) -> None:
+        shape = (num_workers, num_ahead + 2, batch, size_px, size_px)
+        self.damaged, self.clean, self.marks = (
+            torch.empty(*shape, *channels, dtype=torch.uint8).share_memory_()  # type: ignore[no-untyped-call]
+            for channels in ((3,), (3,), ())
+        )
+        self._turn = 0
+
+    def fill(self, worker: int, columns: Sequence[Sequence[NDArray[np.uint8]]]) -> tuple[int, int]:
+        """Copy a batch's photographs into a worker's next slot, and say which that is."""
+        place = worker, self._turn % self.damaged.shape[1]
+        self._turn += 1
+        for slot, column in zip(self.read(place), columns, strict=True):
+            np.stack(column, out=slot.numpy())
+        return place
+
+    def read(self, place: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
+        """The photographs of a slot, which will be overwritten."""
+        return self.damaged[place], self.clean[place], self.marks[place]
 
 
 class PairLoader(DataLoader):  # type: ignore[misc]  # fastai ships no types
@@ -205,6 +207,7 @@ class PairLoader(DataLoader):  # type: ignore[misc]  # fastai ships no types
 
     Attributes:
         step: Step of the stage that the next pass begins with.
+        damages: Where to get what was done to the photographs, if batches should bring it along.
     """
 
     def __init__(self, pairs: StagePairs, batch: int, num_steps: int, num_workers: int):
@@ -213,7 +216,9 @@ class PairLoader(DataLoader):  # type: ignore[misc]  # fastai ships no types
             pairs, bs=share, num_workers=num_workers, n=share * num_steps, drop_last=True
         )
         self.step = 0
+        self.damages: Damages | None = None
         self.n_inp = 1
+        self._slots: _Slots | None = None
 
     def get_idxs(self) -> range:
         """Positions of one pass; of each batch, every process takes each count-th."""
@@ -221,21 +226,50 @@ class PairLoader(DataLoader):  # type: ignore[misc]  # fastai ships no types
         first = self.step * self.bs * num + parallel.get_rank()
         return range(first, first + self.n * num, num)
 
+    def before_iter(self) -> None:
+        """Give the pass slots of its own: workers of the last one may still be at work."""
+        source = self.fake_l
+        if source.num_workers:
+            self._slots = _Slots(
+                source.num_workers, source.prefetch_factor, self.bs, self.dataset.stage.size_px
+            )
+
     def wif(self) -> None:
         """One thread in each worker: the trainer needs the cores."""
         cv2.setNumThreads(0)
 
-    def create_batch(self, samples: list[Sample]) -> tuple[Tensor, ...]:
-        """Stack the samples; fastai's own collation can't build named tuples."""
-        return tuple(torch.from_numpy(np.stack(column)) for column in zip(*samples, strict=True))
+    def create_item(self, position: int) -> int:
+        """Leave the reading to `create_batch`."""
+        return position
 
-    def retain(self, batch: tuple[Tensor, ...], samples: list[Sample]) -> tuple[Tensor, ...]:
+    def create_batch(self, positions: list[int]) -> tuple[Any, ...]:
+        """Read and stack the samples; small arrays travel faster than small tensors."""
+        samples = self.dataset.read(positions)
+        damaged, clean, marks, *rest = zip(*samples, strict=True)
+        numbers = [np.stack(column) for column in rest]
+        damage = None
+        if self.damages is not None:
+            pair_index, geometry, _ = numbers
+            damage = self.damages.load(pair_index, geometry, self.dataset.stage.size_px)
+        worker = get_worker_info()
+        if worker is None or self._slots is None:
+            photos: Any = [np.stack(column) for column in (damaged, clean, marks)]
+        else:
+            photos = self._slots.fill(worker.id, (damaged, clean, marks))
+        return photos, numbers, damage
+
+    def retain(self, batch: tuple[Any, ...], positions: list[int]) -> tuple[Any, ...]:
         """Leave the types as they are."""
         return batch
 
-    def after_batch(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def after_batch(self, batch: tuple[Any, ...]) -> tuple[Any, ...]:
         """A `Batch` as a plain tuple, since fastai can't move named ones."""
-        return tuple(to_batch(batch))
+        photos, numbers, damage = batch
+        if isinstance(photos, tuple):
+            assert self._slots is not None
+            photos = self._slots.read(photos)
+        columns = tuple(map(torch.as_tensor, (*photos, *numbers)))
+        return tuple(to_batch(columns, self.device, damage))  # type: ignore[arg-type]  # six
 
 
 class HeldoutLoader:
@@ -274,7 +308,7 @@ class HeldoutLoader:
     def __iter__(self) -> Iterator[Batch]:
         for start in range(0, len(self.indices), self._batch):
             part = tuple(s[start : start + self._batch].to(self.device) for s in self._samples)
-            yield to_batch(part)
+            yield to_batch(part)  # type: ignore[arg-type]  # six
 
     def to(self, device: torch.device) -> None:
         """Deliver to this device from now on."""
