@@ -116,7 +116,7 @@ def test_resume_without_a_run_is_refused(tmp_path: Path) -> None:
         (["run", "pairs", "--out", "run", "--minutes", "0"], "--minutes"),
         (["run", "--resume", "run", "--seed", "3"], "--resume takes no other options"),
         (["run", "--resume", "run", "--pretrained"], "--resume takes no other options"),
-        (["run", "pairs", "--out", "run", "--pretrained"], "--encoder resnet34 only"),
+        (["run", "pairs", "--out", "run", "--pretrained"], "presets with global_px"),
         (["run", "pairs", "--out", "run", "--encoder", "vgg"], "--encoder"),
         (
             ["run", "p", "--out", "r", "--encoder", "resnet34", "--pretrained", "--init", "w"],
@@ -177,13 +177,15 @@ def test_network_and_checkpoints_need_no_trainer() -> None:
 
 @pytest.mark.parametrize("name", ["cpu", "gpu", "quick"])
 def test_presets_are_nogan(name: str) -> None:
-    """Sizes grow while the generator is alone; then the critic learns, then both."""
+    """Sizes grow while the generator learns, its branch first; then the critic, then both."""
     config = load_preset(name)
     kinds = [stage.kind for stage in config.stages]
     alone = [stage.size_px for stage in config.stages if stage.kind == "generator"]
     assert config.name == name
     assert kinds[-2:] == ["critic", "adversarial"]
-    assert set(kinds[:-2]) == {"generator"}
+    rest = kinds[1:-2] if config.generator.global_px else kinds[:-2]
+    assert set(rest) == {"generator"}
+    assert (kinds[0] == "global") == bool(config.generator.global_px)
     assert alone == sorted(alone)
     assert decode_config(encode_config(config), name) == config
 

@@ -83,7 +83,7 @@ def main() -> None:
 @click.option(
     "--pretrained",
     is_flag=True,
-    help="Start the encoder from ImageNet weights, which torchvision downloads once.",
+    help="Start the encoder, and the global branch's, from ImageNet weights.",
 )
 @click.option("--seed", type=click.IntRange(min=0), help="Instead of the preset's seed.")
 @click.option("--force", is_flag=True, help="Replace the run in --out.")
@@ -129,8 +129,10 @@ def run(
         if encoder is not None:
             config = msgspec.structs.replace(config, generator=config.generator.with_resnet34())
         if pretrained:
-            if config.generator.encoder == "plain":
-                raise click.UsageError("--pretrained is for --encoder resnet34 only")
+            if config.generator.encoder == "plain" and not config.generator.global_px:
+                raise click.UsageError(
+                    "--pretrained is for --encoder resnet34 and presets with global_px"
+                )
             if init is not None:
                 raise click.UsageError("--pretrained and --init exclude each other")
             config = msgspec.structs.replace(config, pretrained=True)
