@@ -137,7 +137,7 @@ class FastaiLoop:
             callbacks.append(
                 Average(networks.generator, networks.average, config.ema_decay, position)
             )
-        if stage.kind in ("generator", "adversarial") and config.weights.consistency > 0:
+        if config.has_consistency(stage):
             callbacks.append(Consistency(reader))
         if stage.kind in ("critic", "adversarial"):
             alone = stage.kind == "critic"

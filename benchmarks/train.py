@@ -48,12 +48,7 @@ BARS = {
 def name_stage(stage: StageConfig, config: TrainConfig) -> str:
     """A stage's kind, size, batch and whether it has the consistency loss."""
     name = f"{stage.kind} {stage.size_px} px x {stage.batch}"
-    return name + (" + consistency" if has_consistency(stage, config) else "")
-
-
-def has_consistency(stage: StageConfig, config: TrainConfig) -> bool:
-    """Whether a step pays for the consistency loss."""
-    return stage.kind in ("generator", "adversarial") and config.weights.consistency > 0
+    return name + (" + consistency" if config.has_consistency(stage) else "")
 
 
 def list_cases(config: TrainConfig) -> list[tuple[StageConfig, TrainConfig]]:
@@ -173,7 +168,7 @@ def measure_steps(
         num_photos: dict[str, int] = {}
         for number, (stage, variant) in enumerate(list_cases(config)):
             name = name_stage(stage, variant)
-            damages = Damages(reader) if has_consistency(stage, variant) else None
+            damages = Damages(reader) if variant.has_consistency(stage) else None
             pairs = StagePairs(reader, stage, config.seed, 0)
             batches = FixedBatches(pairs, steps, device, damages)
             path = Path(folder) / str(number)
@@ -223,7 +218,7 @@ def measure_own_memory(
     stage, config = case
     imports_mb = _peak_mb()
     networks = build_networks(config, device)
-    damages = Damages(reader) if has_consistency(stage, config) else None
+    damages = Damages(reader) if config.has_consistency(stage) else None
     pairs = StagePairs(reader, stage, config.seed, 0)
     batches = FixedBatches(pairs, min(steps, 2), device, damages)
     with tempfile.TemporaryDirectory() as folder:

@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from restore.layers import ResidualBlock, fold_batch_norm
+
 # EfficientNet-Lite0 without its last block: expansion, channels, blocks, stride, kernel side.
 _STAGES = (
     (1, 16, 1, 1, 3),
@@ -22,8 +24,8 @@ _STAGES = (
     (6, 40, 2, 2, 5),
     (6, 80, 3, 2, 3),
     (6, 112, 3, 1, 5),
+    (6, 192, 4, 2, 5),
 )
-_LAST_STAGE = (6, 192, 4, 2, 5)
 # Blocks whose output the decoder sees, with 24, 40, 112 and 192 channels at 1/4 to 1/32.
 _TAPS = (2, 4, 10, 14)
 _TAP_WIDTHS = (24, 40, 112, 192)
@@ -96,7 +98,7 @@ class _ClassifierEncoder(nn.Module):
         width = 32
         self.stem = _Convolution(3, width, 3, stride=2)
         self.blocks = nn.ModuleList()
-        for expansion, num_out, num_blocks, stride, side in (*_STAGES, _LAST_STAGE):
+        for expansion, num_out, num_blocks, stride, side in _STAGES:
             for i in range(num_blocks):
                 step = stride if i == 0 else 1
                 self.blocks.append(_InvertedBlock(width, num_out, expansion, side, step))
@@ -143,27 +145,11 @@ class _ClassifierEncoder(nn.Module):
         try:
             with torch.no_grad():
                 for layer, conv, norm in layers:
-                    variance = weights[f"{norm}.running_var"]
-                    factor = weights[f"{norm}.weight"] / (variance + _BATCH_NORM_EPSILON).sqrt()
-                    offset = weights[f"{norm}.bias"] - factor * weights[f"{norm}.running_mean"]
+                    factor, offset = fold_batch_norm(weights, norm, _BATCH_NORM_EPSILON)
                     layer.conv.weight.copy_(weights[f"{conv}.weight"] * factor[:, None, None, None])
                     layer.conv.bias.copy_(offset)  # type: ignore[union-attr]  # it has one
         except (KeyError, RuntimeError) as error:
             raise ValueError(f"not the weights of EfficientNet-Lite0 ({error})") from error
-
-
-class _Block(nn.Module):
-    """x + conv(relu(conv(relu(x)))); the last convolution starts at zero."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.conv_in = nn.Conv2d(width, width, 3, padding=1)
-        self.conv_out = nn.Conv2d(width, width, 3, padding=1)
-        nn.init.zeros_(self.conv_out.weight)
-        nn.init.zeros_(self.conv_out.bias)  # type: ignore[arg-type]  # Conv2d has one by default
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv_out(F.relu(self.conv_in(F.relu(x))))
 
 
 class GlobalBranch(nn.Module):
@@ -175,7 +161,7 @@ class GlobalBranch(nn.Module):
         self.encoder = _ClassifierEncoder()
         self.lateral = nn.ModuleList(map(_convolve_point, _TAP_WIDTHS, widths))
         self.up = nn.ModuleList(map(_convolve_point, widths[1:], widths[:-1]))
-        self.blocks = nn.ModuleList(map(_Block, widths))
+        self.blocks = nn.ModuleList(ResidualBlock(width, nn.ReLU()) for width in widths)
         # Mean and maximum of the deepest features, mean and deviation of the photograph.
         self.pooled_in = nn.Linear(2 * _TAP_WIDTHS[-1] + 6, _POOLED_WIDTH)
         self.pooled_out = nn.Linear(_POOLED_WIDTH, widths[-1])

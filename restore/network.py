@@ -27,12 +27,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from restore.generator_config import GeneratorConfig
-from restore.global_branch import (
-    GlobalBranch,
-    add_affine,
-    adjust_by_grid,
-    reduce_photo,
-)
+from restore.global_branch import GlobalBranch, add_affine, adjust_by_grid, reduce_photo
+from restore.layers import ResidualBlock
 
 if TYPE_CHECKING:
     from restore.resnet import ResnetEncoder
@@ -60,23 +56,8 @@ class _ChannelNorm(nn.Module):
         return F.layer_norm(last, self.weight.shape, self.weight, self.bias).permute(0, 3, 1, 2)
 
 
-class _Block(nn.Module):
-    """x + conv(relu(conv(norm(x)))); the last convolution starts at zero."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.norm = _ChannelNorm(width)
-        self.conv_in = nn.Conv2d(width, width, 3, padding=1)
-        self.conv_out = nn.Conv2d(width, width, 3, padding=1)
-        nn.init.zeros_(self.conv_out.weight)
-        nn.init.zeros_(self.conv_out.bias)  # type: ignore[arg-type]  # Conv2d has one by default
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv_out(F.relu(self.conv_in(self.norm(x))))
-
-
 def _stack(width: int, num_blocks: int) -> nn.Sequential:
-    return nn.Sequential(*(_Block(width) for _ in range(num_blocks)))
+    return nn.Sequential(*(ResidualBlock(width, _ChannelNorm(width)) for _ in range(num_blocks)))
 
 
 def _double(x: Tensor) -> Tensor:
@@ -164,13 +145,8 @@ class Generator(nn.Module):
 
     def adjust_globally(self, photo: Tensor) -> Tensor:
         """Whole photographs (N, 3, H, W), their tone and colour settled by the global branch."""
-        if self.global_branch is None:
-            return photo
-        learns = torch.is_grad_enabled() and self.global_branch.grid_out.weight.requires_grad
-        with torch.set_grad_enabled(learns):
-            grid = self.find_grid(photo)
-            assert grid is not None
-            return adjust_by_grid(photo, grid)
+        grid = self.find_grid(photo)
+        return photo if grid is None else adjust_by_grid(photo, grid)
 
     def restore_locally(
         self, photo: Tensor, known_marks: Tensor | None = None

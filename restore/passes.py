@@ -106,9 +106,6 @@ class Adjuster(Protocol):
         """
 
 
-GlobalBranch = Callable[[Floats], Adjuster | None]
-
-
 class PhotoRun:
     """One photograph's restoration."""
 
@@ -124,7 +121,7 @@ class PhotoRun:
         *,
         alignment: int,
         tile_px: int,
-        global_branch: GlobalBranch,
+        global_branch: Callable[[Floats], Adjuster | None],
     ) -> None:
         """Look at the reduced copy; see `Restorer.restore_rows`."""
         self.network, self.source, self.settings = network, source, settings

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torchvision.models import resnet34  # type: ignore[import-untyped]  # it ships no types
 from torchvision.models.resnet import BasicBlock  # type: ignore[import-untyped]  # likewise
 
+from restore.layers import fold_batch_norm
+
 # Photographs that the classifier was trained on (torchvision's transforms).
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
@@ -70,11 +72,10 @@ class ResnetEncoder(nn.Module):
             weights: The classifier's state.
         """
         folded = {k: v for k, v in weights.items() if k in self.state_dict()}
-        for name, variance in weights.items():
+        for name in weights:
             if name.endswith(".running_var"):
                 norm = name.removesuffix(".running_var")
-                factor = weights[f"{norm}.weight"] / (variance + _BATCH_NORM_EPSILON).sqrt()
-                mean = weights[f"{norm}.running_mean"]
-                folded[f"{norm}.weight"] = factor
-                folded[f"{norm}.bias"] = weights[f"{norm}.bias"] - factor * mean
+                folded[f"{norm}.weight"], folded[f"{norm}.bias"] = fold_batch_norm(
+                    weights, norm, _BATCH_NORM_EPSILON
+                )
         self.load_state_dict(folded)

@@ -162,6 +162,10 @@ class TrainConfig(_Config, frozen=True, kw_only=True):
         if not self.generator.global_px and any(s.kind == "global" for s in self.stages):
             raise ValueError("a global stage needs a generator with global_px")
 
+    def has_consistency(self, stage: StageConfig) -> bool:
+        """Whether the steps of a stage pay for the damage consistency."""
+        return stage.kind in ("generator", "adversarial") and self.weights.consistency > 0
+
     def without(self, *names: str) -> TrainConfig:
         """The same configuration with some loss terms switched off.
 

@@ -260,7 +260,7 @@ class Run:
             )
         if stage.kind in ("critic", "adversarial"):
             callbacks.append(self._build_critic_training(stage))
-        if stage.kind in ("generator", "adversarial") and config.weights.consistency > 0:
+        if config.has_consistency(stage):
             callbacks.append(Consistency(self.reader))
         if self.looks:
             stopper.must_stop = judge_looks(self.looks)[1]
