@@ -25,6 +25,8 @@ class GeneratorConfig:
         encoder: One of ENCODERS; resnet34 takes the place of all scales but native resolution.
         global_px: Short side of the reduced copy from which a global branch settles tone and
             colour first; 0: no such branch.
+        stem_photos: Photographs that the stem sees: 1, what the global branch made of it; 2, also
+            the original, in which marks are as they came (paper white is white).
     """
 
     widths: tuple[int, ...] = (16, 32, 64, 128, 256, 256)
@@ -34,6 +36,7 @@ class GeneratorConfig:
     tone_scale: int = 3
     encoder: str = "plain"
     global_px: int = 0
+    stem_photos: int = 1
 
     def __post_init__(self) -> None:
         """Refuse sizes that describe no network.
@@ -55,6 +58,8 @@ class GeneratorConfig:
             raise ValueError("encoder_blocks, decoder_blocks: each must lie in 0..16")
         if self.global_px and not 32 <= self.global_px <= 512:
             raise ValueError("global_px: must be 0 or lie in 32..512")
+        if self.stem_photos not in (1, 2) or (self.stem_photos == 2 and not self.global_px):
+            raise ValueError("stem_photos: must be 1, or 2 with a global branch (global_px)")
         if self.encoder not in ENCODERS:
             raise ValueError(f"encoder: must be one of {', '.join(ENCODERS)}")
         if self.encoder == "resnet34" and (
@@ -86,10 +91,10 @@ class GeneratorConfig:
         """Read what `to_dict` wrote.
 
         Raises:
-            ValueError: If a key is unknown or missing, or a value is out of range. `encoder` and
-                `global_px` may be missing: files of the first releases have none.
+            ValueError: If a key is unknown or missing, or a value is out of range. `encoder`,
+                `global_px` and `stem_photos` may be missing: files of the first releases have none.
         """
-        values = {"encoder": "plain", "global_px": 0, **values}
+        values = {"encoder": "plain", "global_px": 0, "stem_photos": 1, **values}
         expected = set(cls.__dataclass_fields__)
         if set(values) != expected:
             odd = ", ".join(sorted(set(values) ^ expected))

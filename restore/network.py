@@ -10,7 +10,8 @@ away grain and what is left of marks, then a smooth field of colour matrices and
 at a coarse scale, undoes fading and toning, brings back contrast and lays colour.
 
 The encoder may also be that of an ImageNet classifier (restore/resnet.py). And a global branch
-(restore/global_branch.py) may settle tone and colour first, from a reduced copy of the whole.
+(restore/global_branch.py) may settle tone and colour first, from a reduced copy of the whole; the
+encoder then may see the original too, in which marks are as they came.
 
 Apart from the global branch nothing here looks at statistics over space (no batch, group or
 instance norm, no global pooling), so a tile gives the same values as the whole photograph away from
@@ -75,7 +76,7 @@ class Generator(nn.Module):
         num_up = len(widths) - 1
 
         self.global_branch = GlobalBranch() if config.global_px else None
-        self.stem = nn.Conv2d(3, widths[0], 3, padding=1)
+        self.stem = nn.Conv2d(3 * config.stem_photos, widths[0], 3, padding=1)
         self.encoder = nn.ModuleList(map(_stack, widths, config.encoder_blocks))
         self.down = nn.ModuleList()
         self.resnet: ResnetEncoder | None = None
@@ -127,7 +128,7 @@ class Generator(nn.Module):
         Raises:
             ValueError: If the sides are no multiples of `alignment`.
         """
-        return self.restore_locally(self.adjust_globally(photo), known_marks)
+        return self.restore_locally(self.adjust_globally(photo), known_marks, photo)
 
     def find_grid(self, photo: Tensor) -> Tensor | None:
         """The global branch's grid (N, 12, h, w) for whole photographs (N, 3, H, W), if any.
@@ -149,13 +150,20 @@ class Generator(nn.Module):
         return photo if grid is None else adjust_by_grid(photo, grid)
 
     def restore_locally(
-        self, photo: Tensor, known_marks: Tensor | None = None
+        self, photo: Tensor, known_marks: Tensor | None = None, original: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """What follows the global branch, for photographs or tiles of them; see `forward`."""
+        """What follows the global branch, for photographs or tiles of them; see `forward`.
+
+        Args:
+            photo: As the global branch adjusted it.
+            known_marks: See `forward`.
+            original: Before that, (N, 3, H, W); None: it was not adjusted.
+        """
         if photo.shape[-2] % self.alignment or photo.shape[-1] % self.alignment:
             height, width = photo.shape[-2:]
             raise ValueError(f"sides must be multiples of {self.alignment}, got {height}x{width}")
-        *skips, x = self._encode(photo)  # (N, widths[i], H / 2^i, W / 2^i)
+        original = photo if original is None else original
+        *skips, x = self._encode(photo, original)  # (N, widths[i], H / 2^i, W / 2^i)
 
         marks_logits = self._find_marks(skips, x)  # (N, 1, H, W)
         gate = _gate(marks_logits.detach(), known_marks)  # (N, 1, H, W)
@@ -175,9 +183,10 @@ class Generator(nn.Module):
         repaired = photo + gate * (around - photo) + residual.to(photo.dtype)
         return self._adjust_tone(repaired, tone), marks_logits
 
-    def _encode(self, photo: Tensor) -> list[Tensor]:
+    def _encode(self, photo: Tensor, original: Tensor) -> list[Tensor]:
         """Features of a photograph at every scale, native resolution first."""
-        features: list[Tensor] = [self.encoder[0](self.stem(2 * photo - 1))]
+        seen = photo if self.config.stem_photos == 1 else torch.cat([photo, original], dim=1)
+        features: list[Tensor] = [self.encoder[0](self.stem(2 * seen - 1))]
         if self.resnet is not None:
             return features + self.resnet(photo)
         for down, blocks in zip(self.down, self.encoder[1:], strict=True):

@@ -226,13 +226,14 @@ class Restorer:
         return _to_pixels(adjust_by_grid(self._to_tensor(window), grid, place))
 
     def run_network(
-        self, photo: Floats, known_marks: Floats | None = None
+        self, photo: Floats, known_marks: Floats | None = None, original: Floats | None = None
     ) -> tuple[Floats, Floats]:
         """One run of the network, without its global branch.
 
         Args:
             photo: (h, w, 3) in [0, 1]; sides are multiples of the generator's alignment.
             known_marks: (h, w) in [0, 1].
+            original: (h, w, 3) before the global branch adjusted it; None: it did not.
 
         Returns:
             Restored (h, w, 3), not clipped, and the marks' probability (h, w).
@@ -241,7 +242,7 @@ class Restorer:
             with self._precision_lock:
                 if self._half is None:
                     self._half = self._check_half()
-        return self._run(photo, known_marks, half=self._half)
+        return self._run(photo, known_marks, original, half=self._half)
 
     @property
     def alignment(self) -> int:
@@ -255,14 +256,15 @@ class Restorer:
 
     @torch.inference_mode()
     def _run(
-        self, photo: Floats, known_marks: Floats | None, *, half: bool
+        self, photo: Floats, known_marks: Floats | None, original: Floats | None, *, half: bool
     ) -> tuple[Floats, Floats]:
         pixels = self._to_tensor(photo)
+        before = None if original is None else self._to_tensor(original)
         known = None
         if known_marks is not None:
             known = torch.from_numpy(np.ascontiguousarray(known_marks))[None, None].to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
-            restored, logits = self._generator.restore_locally(pixels, known)
+            restored, logits = self._generator.restore_locally(pixels, known, before)
         marks = torch.sigmoid(logits.float())[0, 0]
         marks = (marks * (1 + 2 * _DOUBT) - _DOUBT).clamp(0, 1)
         return _to_pixels(restored), marks.cpu().numpy()
@@ -283,8 +285,8 @@ class Restorer:
         drawn[side // 2 : side // 2 + 2] = 1
         grain = 0.05 * rng.standard_normal(drawn.shape, dtype=np.float32)
         probe = (drawn + grain).clip(0, 1).astype(np.float32)
-        full, marks = self._run(probe, None, half=False)
-        half, marks_half = self._run(probe, None, half=True)
+        full, marks = self._run(probe, None, None, half=False)
+        half, marks_half = self._run(probe, None, None, half=True)
         worst = max(np.abs(full - half).max(), np.abs(marks - marks_half).max() / 8)
         return bool(worst <= _BF16_TOLERANCE)
 

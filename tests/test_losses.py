@@ -91,6 +91,20 @@ def test_detail_sees_noise_behind_a_wrong_tone() -> None:
     assert float(losses.measure_detail(noisy, clean, ones)) > 0.1
 
 
+def test_detail_counts_colour_noise() -> None:
+    """A checkerboard of ±0.1 in both chroma channels, and not in luma, costs 0.1."""
+    rows, columns = torch.meshgrid(torch.arange(32), torch.arange(32), indexing="ij")
+    noise = (0.1 - 0.2 * ((rows + columns) % 2)).expand(1, 1, 32, 32)
+    clean = torch.full((1, 3, 32, 32), 0.5)
+    red, blue = noise * 1.402, noise * 1.772  # Cr and Cb of BT.601
+    green = -(0.299 * red + 0.114 * blue) / 0.587
+    noisy = clean + torch.cat([red, green, blue], dim=1)
+    loss = losses.FidelityLoss(LossWeights(), LossShape())
+    loss((noisy, torch.zeros_like(noise)), clean, torch.zeros_like(noise))
+    assert float(loss.terms["luma"]) == pytest.approx(0, abs=1e-4)
+    assert float(loss.terms["detail"]) == pytest.approx(0.1, abs=1.5e-3)
+
+
 def test_marks_loss_is_zero_for_the_right_answer() -> None:
     """Certain and right costs nothing."""
     marks = torch.zeros(1, 1, 4, 4)

@@ -9,12 +9,13 @@ from degrade.textures import Textures
 
 SHIPPED = (
     "badly-damaged", "cabinet-card", "family-album", "kodachrome-faded", "lightly-worn",
-    "original-2019", "polaroid", "press-print", "small-copy", "snapshot-1920s", "wet-plate",
+    "original-2019", "phone-copy", "polaroid", "press-print", "small-copy", "snapshot-1920s",
+    "wet-plate",
 )  # fmt: skip
 
 
 def test_profiles_are_all_shipped_and_described():
-    """The eleven profiles are listed with a description each."""
+    """The twelve profiles are listed with a description each."""
     profiles = list_profiles()
     assert tuple(profiles) == SHIPPED
     assert all(profiles.values())

@@ -20,7 +20,7 @@ from restore.tiling import TiledRun
 Floats = NDArray[np.float32]
 
 
-def _blur_marks(photo: Floats, known: Floats | None) -> tuple[Floats, Floats]:
+def _blur_marks(photo: Floats, known: Floats | None, original: Floats) -> tuple[Floats, Floats]:
     """A network that sees 5 px far: vertical and horizontal means."""
     assert photo.shape[0] % 4 == photo.shape[1] % 4 == 0
     padded = np.pad(photo, ((5, 5), (5, 5), (0, 0)), mode="edge")
@@ -103,10 +103,10 @@ def test_out_of_memory_halves_the_tile_and_says_so(error: Exception) -> None:
     """Smaller tiles give the same photograph."""
     photo = draw_photo(400, 500)
 
-    def limited(window: Floats, known: Floats | None) -> tuple[Floats, Floats]:
+    def limited(window: Floats, known: Floats | None, original: Floats) -> tuple[Floats, Floats]:
         if window.shape[0] * window.shape[1] > 200 * 200:
             raise error
-        return _blur_marks(window, known)
+        return _blur_marks(window, known, original)
 
     lines: list[str] = []
     run = _run(photo, limited, tile_px=512, margin_px=16, on_notice=lines.append)
@@ -118,7 +118,7 @@ def test_out_of_memory_halves_the_tile_and_says_so(error: Exception) -> None:
 def test_no_memory_at_all_is_an_error() -> None:
     """If not even the smallest tile fits, the user is told what to do."""
 
-    def greedy(window: Floats, known: Floats | None) -> tuple[Floats, Floats]:
+    def greedy(window: Floats, known: Floats | None, original: Floats) -> tuple[Floats, Floats]:
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
 
     with pytest.raises(RestoreError, match="out of memory even for a tile of 64 px"):
@@ -128,7 +128,7 @@ def test_no_memory_at_all_is_an_error() -> None:
 def test_other_errors_pass() -> None:
     """Only want of memory is mended."""
 
-    def broken(window: Floats, known: Floats | None) -> tuple[Floats, Floats]:
+    def broken(window: Floats, known: Floats | None, original: Floats) -> tuple[Floats, Floats]:
         raise RuntimeError("shapes don't match")
 
     with pytest.raises(RuntimeError, match="shapes"):

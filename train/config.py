@@ -32,7 +32,7 @@ class LossWeights(_Config, frozen=True, kw_only=True):
         luma: Charbonnier distance of luma.
         psnr: Logarithm of each photograph's mean squared error of luma.
         chroma: Charbonnier distance of chroma, rebalanced towards saturated colours.
-        detail: Charbonnier distance of luma's Laplacian pyramid.
+        detail: Charbonnier distance of luma's and chroma's Laplacian pyramids.
         marks: Cross-entropy and Dice of the marks.
         adversarial: Hinge loss against the critic.
         features: Feature matching on the critic.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from restore.checkpoint import load_generator
+from restore.generator_config import GeneratorConfig
 from restore.network import Generator
 from train import parallel
 from train.config import StageConfig, TrainConfig
@@ -76,7 +77,7 @@ def build_networks(
     Args:
         config: Sizes and seed.
         device: Where they train.
-        init: Weights file to start the generator from; it may lack a global branch.
+        init: Weights file to start the generator from; see `_can_grow`.
         is_resumed: Whether other weights will replace these, so that none need be fetched.
 
     Raises:
@@ -90,13 +91,12 @@ def build_networks(
         load_classifiers(generator)
     if init is not None:
         loaded, info = load_generator(init)
-        if info.config not in (config.generator, replace(config.generator, global_px=0)):
+        if not _can_grow(info.config, config.generator):
             raise TrainError(
                 f"{init}: a network of another size than the preset's; set [generator] in a "
                 "preset file to the sizes in its metadata"
             )
-        # A global branch may be added to a network that has none.
-        generator.load_state_dict(loaded.state_dict(), strict=info.config == config.generator)
+        _grow(generator, loaded.state_dict())
     critic = Critic(config.critic)
     for network in (generator, critic):
         network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this combination
@@ -108,6 +108,40 @@ def build_networks(
         optimizer=_build_optimizer(generator, config.weight_decay, (0.9, 0.99)),
         critic_optimizer=_build_optimizer(critic, 0.0, (0.5, 0.99)),
     )
+
+
+def _can_grow(old: GeneratorConfig, new: GeneratorConfig) -> bool:
+    """Whether weights of one network are a start for another.
+
+    A global branch may be added or see another size, the stem may see the original too, and the
+    marks' decoder may grow wider.
+    """
+    grown = replace(
+        old, global_px=new.global_px, stem_photos=new.stem_photos, marks_width=new.marks_width
+    )
+    return (
+        grown == new
+        and bool(old.global_px) <= bool(new.global_px)
+        and old.stem_photos <= new.stem_photos
+        and old.marks_width <= new.marks_width
+    )
+
+
+@torch.no_grad()
+def _grow(generator: Generator, weights: Mapping[str, Tensor]) -> None:
+    """Take over the weights of a network that `_can_grow` into this one, which then does the same.
+
+    What was there sees nothing of what is new; what is new begins at random, and is heeded as the
+    weights learn that begin at zero.
+
+    Source:
+        Chen, Goodfellow, Shlens 2016, "Net2Net"; ours adds channels rather than splitting them.
+    """
+    for name, value in generator.state_dict().items():
+        if name in weights:
+            old = weights[name]
+            value[: len(old)] = 0
+            value[tuple(map(slice, old.shape))] = old
 
 
 def _build_optimizer(
@@ -179,7 +213,7 @@ def choose_learners(generator: Generator, stage: StageConfig) -> None:
             parameter.grad = None  # of an earlier stage
 
 
-class GlobalPass(nn.Module):
+class BranchOnly(nn.Module):
     """A generator of which only the global branch is run; finds no marks."""
 
     def __init__(self, generator: Generator) -> None:
@@ -208,7 +242,7 @@ def build_learner(
     model: nn.Module = networks.generator
     loss = FidelityLoss(config.weights, config.shape)
     if stage.kind == "global":
-        model, loss = GlobalPass(networks.generator), CoarseLoss(config.weights, config.shape)
+        model, loss = BranchOnly(networks.generator), CoarseLoss(config.weights, config.shape)
     learner = Learner(
         loaders,
         model,

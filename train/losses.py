@@ -112,14 +112,14 @@ def measure_chroma(restored: Tensor, clean: Tensor, weights: Tensor) -> Tensor:
 
 
 def measure_detail(restored: Tensor, clean: Tensor, weights: Tensor, num_scales: int = 4) -> Tensor:
-    """Weighted mean Charbonnier distance of luma's Laplacian pyramids, summed over their bands.
+    """Weighted mean Charbonnier distance of Laplacian pyramids, summed over their bands.
 
-    The tone of an old photograph can't be known, and under an absolute loss a wrong tone hides
-    grain: |bias + noise| is no larger than |bias| on average. Bands have no bias.
+    Tone and colour of an old photograph can't be known, and under an absolute loss a wrong tone
+    hides grain: |bias + noise| is no larger than |bias| on average. Bands have no bias.
 
     Args:
-        restored: (N, 1, H, W) luma; H and W multiples of 2^num_scales.
-        clean: (N, 1, H, W).
+        restored: (N, C, H, W) luma or chroma; H and W multiples of 2^num_scales.
+        clean: (N, C, H, W).
         weights: (N, 1, H, W).
         num_scales: Bands; what is coarser doesn't count.
 
@@ -228,7 +228,9 @@ class FidelityLoss(nn.Module):
             value = measure_chroma(chroma, true_chroma, hidden * saturation)
             total = total + self.weigh("chroma", value)
         if self.weights.detail > 0:
-            total = total + self.weigh("detail", measure_detail(luma, true_luma, hidden))
+            value = measure_detail(luma, true_luma, hidden)
+            value = value + measure_detail(chroma, true_chroma, hidden)
+            total = total + self.weigh("detail", value)
         if self.weights.marks > 0:
             total = total + self.weigh("marks", measure_marks(logits, marks))
         return total
