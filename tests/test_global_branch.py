@@ -148,6 +148,23 @@ def test_restorer_shows_the_stem_the_original() -> None:
     assert np.abs(alone - expected).max() > 1e-3
 
 
+def test_tiles_bring_the_original_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each tile comes adjusted and as it was."""
+    restorer, photo = Restorer(make_shaken_generator(SEES_BOTH)), draw_photo(64, 96)
+    run, calls = restorer.run_network, []
+
+    def record(*windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        calls.append(windows)
+        return run(*windows)
+
+    monkeypatch.setattr(restorer, "run_network", record)
+    restorer.restore(photo)
+    ((adjusted, _, original),) = calls
+    inside = np.s_[32:96, 32:128]  # of the reflected border
+    np.testing.assert_allclose(original[inside] * 255, photo, atol=1e-3)
+    assert np.abs(adjusted - original).max() > 0.01
+
+
 def test_large_and_small_copies_get_the_same_tone() -> None:
     """A scan at three times the size is given the same tone and colour."""
     restorer = Restorer(make_shaken_generator(), precision="fp32")
