@@ -19,7 +19,7 @@ from restore.checkpoint import ModelMetadata, load_generator, save_generator
 from restore.generator_config import GeneratorConfig
 from restore.global_branch import GlobalBranch, Place, adjust_by_grid, reduce_photo
 from restore.network import Generator
-from train.config import decode_config, encode_config
+from train.config import decode_config, encode_config, load_preset
 from train.errors import ConfigError, TrainError
 from train.learner import build_networks, choose_learners
 from train.stages import Run
@@ -62,7 +62,7 @@ def test_untrained_branch_changes_nothing() -> None:
 def test_default_generator_with_a_branch_keeps_its_bound() -> None:
     """The shipped size, branch included, has at most 12 million parameters."""
     with torch.device("meta"):
-        num = sum(p.numel() for p in Generator(GeneratorConfig(global_px=128)).parameters())
+        num = sum(p.numel() for p in Generator(load_preset("cpu").generator).parameters())
     assert num <= 12_000_000
 
 
