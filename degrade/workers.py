@@ -6,9 +6,10 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing.connection import wait as wait_for
 from multiprocessing.sharedctypes import Synchronized
 from multiprocessing.synchronize import Event
@@ -69,7 +70,8 @@ def render_in_workers(
         num_workers, context, initializer=_start, initargs=(job, counter, stop)
     )
     try:
-        waiting = {pool.submit(_render, shard) for shard in todo}
+        with hold_interrupt():  # handed down to the workers that this starts
+            waiting = {pool.submit(_render, shard) for shard in todo}
         while waiting:
             done, waiting = wait(waiting, _POLL_SECONDS, FIRST_COMPLETED)
             for future in done:
@@ -84,9 +86,21 @@ def render_in_workers(
         pool.shutdown(cancel_futures=True)
 
 
+@contextmanager
+def hold_interrupt() -> Iterator[None]:
+    """Put Ctrl-C off, and keep it for good from processes that are started meanwhile.
+
+    It reaches the whole group; a worker that is still importing would print a traceback.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _start(job: Job, counter: Synchronized[int], stop: Event) -> None:
     global _worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     threading.Thread(target=_die_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
     keep_freed_memory()

@@ -25,7 +25,7 @@ def test_default_weights_fit_and_say_what_they_are() -> None:
         metadata = file.metadata()
     described = json.loads(metadata["old_pictures_restoration"])
     assert described["config"]["widths"]
-    assert described["data"]["profile"] == "family-album"
+    assert described["data"]["profile"] == "model-profile"
     assert described["scores"]
 
 
