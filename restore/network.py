@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from restore.generator_config import GeneratorConfig
 from restore.global_branch import GlobalBranch, add_affine, adjust_by_grid, reduce_photo
 from restore.layers import ResidualBlock
+from restore.toning import make_neutral, measure_toning, replace_colors
 
 if TYPE_CHECKING:
     from restore.resnet import ResnetEncoder
@@ -133,14 +134,24 @@ class Generator(nn.Module):
     def find_grid(self, photo: Tensor) -> Tensor | None:
         """The global branch's grid (N, 12, h, w) for whole photographs (N, 3, H, W), if any.
 
-        In evaluation mode the mean of two looks, at the photograph and at its mirror image.
+        In evaluation mode the colours of a photograph that has none of its own, only toning, are
+        found in its neutral copy.
         """
         if self.global_branch is None:
             return None
         reduced = reduce_photo(photo, self.config.global_px)
-        grid: Tensor = self.global_branch(reduced)
         if self.training:
+            grid: Tensor = self.global_branch(reduced)
             return grid
+        grid, toning = self._look_twice(reduced), measure_toning(reduced)
+        if not toning.any():
+            return grid
+        return replace_colors(grid, self._look_twice(make_neutral(reduced)), toning)
+
+    def _look_twice(self, reduced: Tensor) -> Tensor:
+        """The mean of the branch's grids for photographs and their mirror images."""
+        assert self.global_branch is not None
+        grid: Tensor = self.global_branch(reduced)
         mirrored: Tensor = self.global_branch(reduced.flip(3))
         return (grid + mirrored.flip(3)) / 2
 
