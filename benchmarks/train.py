@@ -2,10 +2,11 @@
 
     python benchmarks/train.py PAIRS [--preset cpu] [--rounds 7] [--steps 6]
 
-Four parts: (a) photographs a second of the loader against bare decoding of the same bytes, and the
-share of real steps in which the trainer is busy; (b) our fastai loop against a bare PyTorch loop of
-the same network, loss, data and precision; (c) the time of a step of each stage of the preset, with
-and without the consistency loss; (d) its peak memory, each in a process of its own.
+Four parts: (a) photographs a second of the loader, with a worker on every core and without workers,
+against bare decoding of the same bytes in one process, and the share of real steps in which the
+trainer is busy; (b) our fastai loop against a bare PyTorch loop of the same network, loss, data and
+precision; (c) the time of a step of each stage of the preset, with and without the consistency
+loss; (d) its peak memory, each in a process of its own.
 
 What is compared is run by turns in one process, and ratios are medians over the rounds, so that
 what else the machine does matters little. Printed beside the bars of the design; kept as JSON with
@@ -15,6 +16,7 @@ the machine's description under `benchmarks/results/`.
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -72,23 +74,35 @@ def list_sizes(config: TrainConfig) -> list[StageConfig]:
 
 
 def measure_loader(config: TrainConfig, reader: PairReader, rounds: int) -> dict[str, Any]:
-    """Part (a): the loader with its workers against bare decoding in this process."""
+    """Part (a): the loader with a worker on every core, and in this process, over bare decoding.
+
+    PyTorch gets one thread: others would spin between batches on the cores that are measured.
+    """
+    import torch
+
     from benchmarks.loops import measure_reading
     from train.data import PairLoader, StagePairs
 
     results: dict[str, Any] = {}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     for stage in list_sizes(config):
-        num_steps = max(4, 640 // stage.batch)
         pairs = StagePairs(reader, stage, config.seed, 0)
-        loader = PairLoader(pairs, stage.batch, num_steps, config.num_workers)
-        measured = [measure_reading(loader, reader) for _ in range(rounds)]
+        num_steps = max(4, 640 // stage.batch)
+        workers = max(config.num_workers, os.cpu_count() or 1)
+        loaders = [PairLoader(pairs, stage.batch, num_steps, num) for num in (workers, 0)]
+        times = [[measure_reading(loader, reader) for loader in loaders] for _ in range(rounds)]
+        ours, alone = zip(*times, strict=True)
         results[f"{stage.size_px} px"] = {
-            "num_workers": config.num_workers,
-            "loader_per_s": _median(m["loader"] for m in measured),
-            "bare_per_s": _median(m["bare"] for m in measured),
-            "loader_over_bare_decoding": _median(m["loader"] / m["bare"] for m in measured),
+            "num_workers": workers,
+            "loader_per_s": _median(m["loader"] for m in ours),
+            "bare_per_s": _median(m["bare"] for m in ours),
+            "loader_over_bare_decoding": _median(m["loader"] / m["bare"] for m in ours),
+            "in_process_per_s": _median(m["loader"] for m in alone),
+            "in_process_over_bare_decoding": _median(m["loader"] / m["bare"] for m in alone),
         }
         _note(f"loader, {stage.size_px} px", results[f"{stage.size_px} px"])
+    torch.set_num_threads(threads)
     return results
 
 
