@@ -8,8 +8,9 @@ outside the marks, and m the marks:
     tone     LP(ΔY global)
     denoise  (1 − m) · (ΔY local − LP(ΔY local))
     damage        m  · (ΔYCbCr local − LP(ΔYCbCr local))
-    color    ΔCbCr global, brought to native resolution along the edges of the restored luma, and
-             for photographs that have colour (1 − m) · (ΔCbCr local − LP(ΔCbCr local))
+    color    ΔCbCr global, evened out where the photograph was monochrome, brought to native
+             resolution along the edges of the restored luma, and for photographs that have
+             colour (1 − m) · (ΔCbCr local − LP(ΔCbCr local))
 """
 
 from __future__ import annotations
@@ -31,10 +32,14 @@ _MARKS_WEIGHT = 0.02
 # Chroma (distance from grey in the CbCr plane; pure red lies at .53) is bent from the knee on and
 # never made larger than the limit. 99 % of pixels of everyday photographs lie below the knee.
 _CHROMA_KNEE, _CHROMA_LIMIT = 0.18, 0.30
-# Spread of chroma that luma doesn't explain: below the first a photograph counts as monochrome
-# (grey, sepia, JPEG's noise), above the second as a colour photograph.
-_MONOCHROME_SPREAD, _COLOR_SPREAD = 0.008, 0.020
+# Spread of chroma that luma doesn't explain, and its share of all chroma: below the first of each
+# a photograph counts as monochrome (grey, sepia, JPEG's noise), above the second of both as a
+# colour photograph.
+_SPREADS, _SPREAD_FRACS = (0.008, 0.020), (0.14, 0.22)
 _GUIDE_RADIUS_PX, _GUIDE_EPS = 4, 1e-3
+# Colours that were laid on a monochrome photograph are averaged among so many levels of luma and
+# over cells of the reduced copy, with a Gaussian of so many cells.
+_COLOR_LEVELS, _COLOR_CELL_PX, _COLOR_SIGMA_CELLS = 16, 4, 4.0
 
 
 class Weights(NamedTuple):
@@ -78,9 +83,9 @@ def measure_colorfulness(photo: Floats) -> float:
     toning = np.stack([np.ones_like(luma), luma, luma**2], axis=1)
     fit, *_ = np.linalg.lstsq(toning, ycc[:, 1:], rcond=None)
     spread = float(np.sqrt(((ycc[:, 1:] - toning @ fit) ** 2).sum(axis=1).mean()))
-    return float(
-        np.clip((spread - _MONOCHROME_SPREAD) / (_COLOR_SPREAD - _MONOCHROME_SPREAD), 0, 1)
-    )
+    chroma = float(np.sqrt((ycc[:, 1:] ** 2).sum(axis=1).mean()))
+    by_spread = float(np.interp(spread, _SPREADS, (0, 1)))
+    return min(by_spread, float(np.interp(spread, [f * chroma for f in _SPREAD_FRACS], (0, 1))))
 
 
 @dataclass(frozen=True)
@@ -163,7 +168,14 @@ class GlobalPass:
     """What the reduced copy says about tone and colour."""
 
     def __init__(
-        self, reduced: Floats, restored: Floats, marks: Floats, *, height: int, width: int
+        self,
+        reduced: Floats,
+        restored: Floats,
+        marks: Floats,
+        *,
+        colorfulness: float,
+        height: int,
+        width: int,
     ) -> None:
         """Prepare the maps.
 
@@ -171,6 +183,7 @@ class GlobalPass:
             reduced: (h, w, 3) the reduced photograph, sRGB in [0, 1].
             restored: (h, w, 3) what the network made of it.
             marks: (h, w) in [0, 1].
+            colorfulness: Of the photograph, from `measure_colorfulness`.
             height: Of the photograph, px.
             width: Of the photograph, px.
         """
@@ -178,7 +191,12 @@ class GlobalPass:
         low = LowFrequencies(marks.shape[0], marks.shape[1], CELL_REDUCED_PX)
         low.add(0, change, marks)
         self._tone = low.rows(0, len(marks))[..., :1]
-        self._slope, self._offset = _fit_chroma(to_ycc(restored)[..., 0], change[..., 1:], marks)
+        luma, chroma = to_ycc(restored)[..., 0], change[..., 1:]
+        if colorfulness < 1:
+            own = to_ycc(reduced)[..., 1:]
+            even = _even_out_colors(luma, own + chroma, marks) - own
+            chroma = chroma + np.float32(1 - colorfulness) * (even - chroma)
+        self._slope, self._offset = _fit_chroma(luma, chroma, marks)
         self._enlarger = Enlarger(height / marks.shape[0], width / marks.shape[1], width)
 
     def tone(self, y0: int, y1: int) -> Floats:
@@ -189,6 +207,32 @@ class GlobalPass:
         """(y1 - y0, W, 2) change of chroma, along the edges of the restored luma (h, W)."""
         slope = self._enlarger.rows(self._slope, y0, y1)
         return slope * luma[..., None] + self._enlarger.rows(self._offset, y0, y1)
+
+
+def _even_out_colors(luma: Floats, chroma: Floats, marks: Floats) -> Floats:
+    """Chroma (h, w, 2) averaged among neighbours of like luma, marks left out.
+
+    The network lays colour on in soft patches that reach beyond what they are meant for; so the
+    halo around a head becomes what the wall is farther off, and the rim of the face skin.
+
+    Source:
+        Chen, Paris, Durand 2007, "Real-time edge-aware image processing with the bilateral grid".
+    """
+    height, width = luma.shape
+    cells = (-(-width // _COLOR_CELL_PX), -(-height // _COLOR_CELL_PX))
+    level = luma.clip(0, 1) * np.float32(_COLOR_LEVELS - 1)
+    weight = 1 - marks + np.float32(_MARKS_WEIGHT)
+    total = np.zeros((height, width, 3), np.float32)  # chroma x 2, weight
+    for number in range(_COLOR_LEVELS):
+        near = (1 - np.abs(level - np.float32(number))).clip(0)[..., None]
+        if not near.any():
+            continue
+        values = np.concatenate([chroma, np.ones_like(near)], axis=-1) * (near * weight[..., None])
+        grid = cv2.resize(values, cells, interpolation=cv2.INTER_AREA)
+        grid = cv2.GaussianBlur(grid, (0, 0), _COLOR_SIGMA_CELLS, borderType=cv2.BORDER_REFLECT_101)
+        total += near * cv2.resize(grid, (width, height), interpolation=cv2.INTER_LINEAR)
+    even: Floats = total[..., :2] / total[..., 2:]
+    return even
 
 
 def _fit_chroma(luma: Floats, chroma: Floats, marks: Floats) -> tuple[Floats, Floats]:

@@ -31,7 +31,8 @@ from restore.tiling import Adjust, Band, Network, TiledRun
 # Short side of the reduced copy for the global pass, and the area it may have.
 GLOBAL_SIDE_PX = 256
 _GLOBAL_AREA_PX = 1_000_000
-# Up to this much larger than the reduced copy, the local pass sees the photograph as a whole.
+# Up to this much larger than the reduced copy, the local pass sees the photograph as a whole, and
+# if it has colours, that is all; colours laid on others are evened out by a global pass.
 _ONE_PASS_SCALE = 1.5
 # Rows are fused in runs of about this many pixels: what float temporaries are made for.
 _CHUNK_PX = 1 << 19
@@ -141,7 +142,8 @@ class PhotoRun:
         reduced = self._to_photo(source.reduced(*small))
         self.colorfulness = measure_colorfulness(reduced)
         self.adjust = global_branch(reduced)
-        self.global_pass = None if one_pass else self._run_global(reduced)
+        alone = one_pass and self.colorfulness == 1
+        self.global_pass = None if alone else self._run_global(reduced)
         self.low = LowFrequencies(height, width, max(1, round(CELL_REDUCED_PX * scale)))
         # Without a wish for colour, colours that are there may still be mended.
         color = settings.color * (1.0 if settings.colorize else self.colorfulness)
@@ -179,8 +181,10 @@ class PhotoRun:
         for band in run.bands():
             for y0, y1 in _chunks(band.y0, band.y1, width):
                 rows = slice(y0 - band.y0, y1 - band.y0)
-                change = self._change(band, rows)
-                self.low.add(y0, change, band.marks[rows])
+                marks = band.marks[rows]
+                if self.known is not None:
+                    marks = np.maximum(marks, self.known.rows(y0, y1))
+                self.low.add(y0, self._change(band, rows), marks)
             waiting.append(band)
             while waiting and min(waiting[0].y1 + self.low.reach_px, height) <= band.y1:
                 yield from self._fuse(waiting.pop(0))
@@ -219,7 +223,12 @@ class PhotoRun:
         marks = np.concatenate([band.marks for band in bands])
         marks = marks if known is None else np.maximum(marks, known)
         return GlobalPass(
-            reduced, restored, marks, height=self.source.height, width=self.source.width
+            reduced,
+            restored,
+            marks,
+            colorfulness=self.colorfulness,
+            height=self.source.height,
+            width=self.source.width,
         )
 
     def _fuse(self, band: Band) -> Iterator[RestoredRows]:
