@@ -34,6 +34,9 @@ _GLOBAL_AREA_PX = 1_000_000
 # Up to this much larger than the reduced copy, the local pass sees the photograph as a whole, and
 # if it has colours, that is all; colours laid on others are evened out by a global pass.
 _ONE_PASS_SCALE = 1.5
+# Marks of the reduced copy count at native resolution from the first probability on, and up to two
+# pixels from there from the second: soft rims of what is wide belong to it.
+_WIDE_MARKS_PROB, _WIDE_RIMS_PROB = 0.75, 0.15
 # Rows are fused in runs of about this many pixels: what float temporaries are made for.
 _CHUNK_PX = 1 << 19
 
@@ -143,7 +146,10 @@ class PhotoRun:
         self.colorfulness = measure_colorfulness(reduced)
         self.adjust = global_branch(reduced)
         alone = one_pass and self.colorfulness == 1
-        self.global_pass = None if alone else self._run_global(reduced)
+        self.global_pass: GlobalPass | None = None
+        self.wide: KnownMarks | None = None
+        if not alone:
+            self.global_pass, self.wide = self._run_global(reduced)
         self.low = LowFrequencies(height, width, max(1, round(CELL_REDUCED_PX * scale)))
         # Without a wish for colour, colours that are there may still be mended.
         color = settings.color * (1.0 if settings.colorize else self.colorfulness)
@@ -172,7 +178,7 @@ class PhotoRun:
             read=self.source.open_rows(),
             to_photo=self._to_photo,
             adjust=self._adjust_to(height, width),
-            known_marks=self.known.rows if self.known else None,
+            known_marks=self._hide if self.known or self.wide else None,
             tile_px=self.tile_px,
             on_notice=self.on_notice,
             on_tile=count,
@@ -181,9 +187,7 @@ class PhotoRun:
         for band in run.bands():
             for y0, y1 in _chunks(band.y0, band.y1, width):
                 rows = slice(y0 - band.y0, y1 - band.y0)
-                marks = band.marks[rows]
-                if self.known is not None:
-                    marks = np.maximum(marks, self.known.rows(y0, y1))
+                marks = np.maximum(band.marks[rows], self._hide(y0, y1))
                 self.low.add(y0, self._change(band, rows), marks)
             waiting.append(band)
             while waiting and min(waiting[0].y1 + self.low.reach_px, height) <= band.y1:
@@ -202,7 +206,13 @@ class PhotoRun:
         restored = band.restored[rows].astype(np.float32) / np.float32(65535)
         return to_ycc(restored - self._to_photo(band.samples[rows]))
 
-    def _run_global(self, reduced: Floats) -> GlobalPass:
+    def _hide(self, y0: int, y1: int) -> Floats:
+        """(y1 - y0, W) what is known to be damaged before the local pass looks."""
+        sources = [marks.rows(y0, y1) for marks in (self.known, self.wide) if marks is not None]
+        return np.maximum.reduce(sources) if sources else np.zeros((1, 1), np.float32)
+
+    def _run_global(self, reduced: Floats) -> tuple[GlobalPass, KnownMarks | None]:
+        """The global pass, and the marks that it found, if any: wide ones escape the local pass."""
         height, width = reduced.shape[:2]
         known = self.known.whole(height, width) if self.known else None
         run = TiledRun(
@@ -221,21 +231,24 @@ class PhotoRun:
         restored = np.concatenate([band.restored for band in bands]).astype(np.float32)
         restored /= np.float32(65535)
         marks = np.concatenate([band.marks for band in bands])
+        height, width = self.source.height, self.source.width
+        sure = (marks > _WIDE_MARKS_PROB).astype(np.uint8)
+        near = cv2.dilate(sure, np.ones((5, 5), np.uint8)) > 0
+        rims = near & (marks > _WIDE_RIMS_PROB)
+        wide = KnownMarks(rims, height, width) if rims.any() else None
         marks = marks if known is None else np.maximum(marks, known)
-        return GlobalPass(
-            reduced,
-            restored,
-            marks,
-            colorfulness=self.colorfulness,
-            height=self.source.height,
-            width=self.source.width,
+        whole = GlobalPass(
+            reduced, restored, marks, colorfulness=self.colorfulness, height=height, width=width
         )
+        return whole, wide
 
     def _fuse(self, band: Band) -> Iterator[RestoredRows]:
         num_bands, dtype = self.source.num_bands, band.samples.dtype
         for y0, y1 in _chunks(band.y0, band.y1, self.source.width):
             rows = slice(y0 - band.y0, y1 - band.y0)
             samples, marks = band.samples[rows], band.marks[rows]
+            if self.wide is not None:
+                marks = np.maximum(marks, self.wide.rows(y0, y1))
             found = marks
             spared = np.zeros_like(marks)
             if self.known is not None:

@@ -7,6 +7,7 @@ import sys
 import threading
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,6 +16,8 @@ from photo_zoo import draw_photo, save_tiny, tiny_generator
 
 from restore import CheckpointError, Restorer, RestoreSettings
 from restore.fusion import GlobalPass, fit_gamut, measure_colorfulness, to_rgb, to_ycc
+from restore.passes import PhotoRun
+from restore.restorer import ArraySource
 
 CHANGED = Restorer(tiny_generator(), precision="fp32", tile_px=256)
 LARGE = draw_photo(400, 520)  # two passes
@@ -155,6 +158,32 @@ def test_painted_mark_is_repaired(scale: int) -> None:
     painted = (photo[..., 0] == 255).astype(np.uint8) * 255
     restored = Restorer(tiny_generator(seed=None)).restore(photo, marks_in=painted).restored
     assert np.abs(restored.astype(int) - 120).max() <= 4
+
+
+def test_mark_too_wide_for_the_local_pass_is_repaired() -> None:
+    """What only the reduced copy shows to be damage is painted over at native resolution, too."""
+    photo = (LARGE // 4 + 64).repeat(2, axis=0).repeat(2, axis=1)
+    photo[300:324, 200:500] = 255
+
+    def network(
+        photo: np.ndarray, known: np.ndarray | None, original: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Finds bright bars of up to 14 px, and paints them and what is known in grey."""
+        bright = (photo.min(axis=-1) > 0.9).astype(np.uint8)
+        marks = (bright - cv2.morphologyEx(bright, cv2.MORPH_OPEN, np.ones((15, 15)))).astype("f4")
+        hidden = (marks if known is None else np.maximum(marks, known))[..., None]
+        return photo * (1 - hidden) + np.float32(0.4) * hidden, marks
+
+    run = PhotoRun(
+        network, ArraySource(photo), RestoreSettings(), None, None, print, lambda done_frac: None,
+        alignment=8, tile_px=256, global_branch=lambda reduced: None,
+    )  # fmt: skip
+    rows = list(run.rows())
+    restored = np.concatenate([r.samples for r in rows])
+    marks = np.concatenate([r.marks for r in rows])
+    assert (marks[304:320, 204:496] == 255).all()
+    assert np.abs(restored[304:320, 204:496].astype(int) - 102).max() <= 30
+    assert (marks[340:] == 0).all()
 
 
 def test_restorer_may_be_shared_between_threads() -> None:
