@@ -12,6 +12,9 @@ from torch import Tensor
 
 from restore.fusion import LUMA_WEIGHTS, measure_colorfulness
 
+SATURATION = 1.08
+"""The likeliest guess at a colour, a mean, is duller than any that may have been; this much."""
+
 
 def measure_toning(photos: Tensor) -> Tensor:
     """How surely what colour there is in photographs is nothing but toning.
@@ -35,6 +38,8 @@ def make_neutral(photos: Tensor) -> Tensor:
 def replace_colors(grid: Tensor, neutral_grid: Tensor, toning: Tensor) -> Tensor:
     """The grid that takes luma from one grid and chroma from what another does to neutral copies.
 
+    That chroma is given `SATURATION`.
+
     Both only add an affine function of each pixel's colour, and so does the grid that unites them.
 
     Args:
@@ -49,6 +54,7 @@ def replace_colors(grid: Tensor, neutral_grid: Tensor, toning: Tensor) -> Tensor
     luma = _weights(grid).expand(3, 3)  # of a colour, in all three bands
     chroma = identity - luma
     own, other = (g.unflatten(1, (4, 3)) for g in (grid, neutral_grid))  # three rows, the offset
+    other = SATURATION * other
     matrix = torch.einsum("nrkhw,kc->nrchw", other[:, :3], luma)
     matrix = matrix - own[:, :3] - identity[:, :, None, None]
     matrix = torch.einsum("rk,nkchw->nrchw", chroma, matrix)

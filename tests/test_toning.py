@@ -9,7 +9,7 @@ from torch import Tensor
 from restore.generator_config import GeneratorConfig
 from restore.global_branch import adjust_by_grid
 from restore.network import Generator
-from restore.toning import make_neutral, measure_toning, replace_colors
+from restore.toning import SATURATION, make_neutral, measure_toning, replace_colors
 
 SMALL = GeneratorConfig(
     widths=(8, 16), encoder_blocks=(1, 1), decoder_blocks=(1,), tone_scale=0, global_px=64
@@ -53,7 +53,7 @@ def test_united_grid_takes_luma_from_one_and_chroma_from_the_other(toning: float
     own, other = torch.rand(2, 1, 12, 8, 12, generator=torch.Generator().manual_seed(1)) - 0.5
     luma, own_chroma = split(adjust_by_grid(photo, own))
     _, chroma = split(adjust_by_grid(make_neutral(photo), other))
-    expected = luma + (1 - toning) * own_chroma + toning * chroma
+    expected = luma + (1 - toning) * own_chroma + toning * SATURATION * chroma
     united = replace_colors(own, other, torch.tensor([toning]))
     torch.testing.assert_close(adjust_by_grid(photo, united), expected, rtol=0, atol=2e-6)
 
