@@ -53,7 +53,8 @@ def replace_colors(grid: Tensor, neutral_grid: Tensor, toning: Tensor) -> Tensor
     identity = torch.eye(3, dtype=grid.dtype, device=grid.device)
     luma = _weights(grid).expand(3, 3)  # of a colour, in all three bands
     chroma = identity - luma
-    own, other = (g.unflatten(1, (4, 3)) for g in (grid, neutral_grid))  # three rows, the offset
+    rows = (len(grid), 4, 3, *grid.shape[2:])  # three of the matrix, the offset
+    own, other = grid.reshape(rows), neutral_grid.reshape(rows)
     other = SATURATION * other
     matrix = torch.einsum("nrkhw,kc->nrchw", other[:, :3], luma)
     matrix = matrix - own[:, :3] - identity[:, :, None, None]
