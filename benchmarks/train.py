@@ -1,6 +1,6 @@
 """What a training step costs, and what of it is loading and what is the loop.
 
-    python benchmarks/train.py PAIRS [--preset cpu] [--rounds 7] [--steps 6]
+    python benchmarks/train.py PAIRS [--preset cpu] [--rounds 7] [--steps 6] [--part loop]
 
 Four parts: (a) photographs a second of the loader, with a worker on every core and without workers,
 against bare decoding of the same bytes in one process, and the share of real steps in which the
@@ -10,7 +10,8 @@ loss; (d) its peak memory, each in a process of its own.
 
 What is compared is run by turns in one process, and ratios are medians over the rounds, so that
 what else the machine does matters little. Printed beside the bars of the design; kept as JSON with
-the machine's description under `benchmarks/results/`.
+the machine's description under `benchmarks/results/`. Single parts may be measured by themselves,
+with more rounds, and are kept in a file of their own.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from degrade import PairReader
     from train.config import StageConfig, TrainConfig
 
+PARTS = ("loader", "waiting", "loop", "steps", "memory")
 BARS = {
     "loader_over_bare_decoding": ("at least", 0.7),
     "busy_frac": ("at least", 0.95),
@@ -273,7 +275,7 @@ def judge(report: dict[str, Any]) -> list[dict[str, Any]]:
     bars = []
     for part in ("loader", "waiting", "loop"):
         for name, (sense, bar) in BARS.items():
-            values = {size: row[name] for size, row in report[part].items() if name in row}
+            values = {s: row[name] for s, row in report.get(part, {}).items() if name in row}
             if not values:
                 continue
             worst = max(values, key=lambda s: values[s] if sense == "at most" else -values[s])
@@ -293,12 +295,13 @@ def judge(report: dict[str, Any]) -> list[dict[str, Any]]:
 @click.option("--steps", type=click.IntRange(min=2), default=6, show_default=True, metavar="N",
               help="Of a round.")  # fmt: skip
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, metavar="N")
-@click.option("--memory/--no-memory", default=True, help="Measure part (d).")
+@click.option("--part", "parts", multiple=True, type=click.Choice(PARTS), default=PARTS,
+              show_default="all", help="Measure only this; may be given repeatedly.")  # fmt: skip
 @click.option("--memory-of", type=int, hidden=True)
 @click.option("--results", type=click.Path(file_okay=False, path_type=Path),
-              default=_HERE / "results", help="Folder for train.json.")  # fmt: skip
+              default=_HERE / "results", help="Folder for the results.")  # fmt: skip
 def main(
-    pairs: Path, preset: str, rounds: int, steps: int, threads: int, memory: bool,
+    pairs: Path, preset: str, rounds: int, steps: int, threads: int, parts: tuple[str, ...],
     memory_of: int | None, results: Path,
 ) -> None:  # fmt: skip
     """Measure, print the ratios, keep the figures."""
@@ -325,26 +328,31 @@ def main(
         "pairs": {"digest": reader.manifest.digest, "size_px": reader.manifest.size_px},
         "rounds": rounds,
         "steps_a_round": steps,
-        "loader": measure_loader(config, reader, rounds),
-        "waiting": measure_waiting(config, reader, rounds, steps, device),
-        "loop": measure_loop(config, reader, rounds, steps, device),
-        "steps": measure_steps(config, reader, rounds, steps, device),
     }
-    if memory:
-        report["memory"] = measure_memory(config, pairs, preset, threads, steps)
+    measures: dict[str, Callable[[], dict[str, Any]]] = {
+        "loader": lambda: measure_loader(config, reader, rounds),
+        "waiting": lambda: measure_waiting(config, reader, rounds, steps, device),
+        "loop": lambda: measure_loop(config, reader, rounds, steps, device),
+        "steps": lambda: measure_steps(config, reader, rounds, steps, device),
+        "memory": lambda: measure_memory(config, pairs, preset, threads, steps),
+    }
+    chosen = [part for part in PARTS if part in parts]
+    for part in chosen:
+        report[part] = measures[part]()
     report["bars"] = judge(report)
     for bar in report["bars"]:
         verdict = "met" if bar["met"] else "MISSED"
         click.echo(
             f"{verdict:7}{bar['name']} {bar['worst']:.3f} at {bar['at']} (bar: {bar['bar']})"
         )
-    for name, row in report["steps"].items():
+    for name, row in report.get("steps", {}).items():
         memory_mb = report.get("memory", {}).get(name, {}).get("peak_mb", "-")
         click.echo(
             f"{name:44}{row['step_s']:8.3f} s{row['images_per_s']:8.1f} images/s {memory_mb} MB"
         )
     results.mkdir(parents=True, exist_ok=True)
-    (results / "train.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    kept = "train.json" if len(chosen) == len(PARTS) else f"train-{'-'.join(chosen)}.json"
+    (results / kept).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
