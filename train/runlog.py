@@ -8,7 +8,6 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 from tqdm import tqdm
 
@@ -135,8 +134,9 @@ class StepLog(Callback):  # type: ignore[misc]  # fastai ships no types
     def after_batch(self) -> None:
         """Gather; write a line when the window is full."""
         values = {**self.loss_func.terms, "grad_norm": self.guard.grad_norm}
-        for name, value in values.items():
-            self._sums[name] = self._sums.get(name, torch.zeros(())) + value.detach().cpu()
+        for name, value in values.items():  # summed where they are: a GPU isn't waited for
+            total = self._sums.get(name)
+            self._sums[name] = value.detach() if total is None else total + value.detach()
         self._num += 1
         self._num_images += len(self.x)
         self.broken.update(int(b) for b in self.y[-1].tolist() if b >= 0)
