@@ -1,5 +1,6 @@
 import csv
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -209,6 +210,24 @@ def test_time_limit_ends_every_stage_in_time(pairs: Path, tmp_path: Path) -> Non
         rows = [row for row in csv.DictReader(file) if row["stage"] == "1-generator-32"]
     rates = [float(row["lr"]) for row in rows]
     assert rates[-1] < max(rates) / 3
+
+
+def test_time_limit_counts_what_is_no_training(
+    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stage gets its share of what is left by the clock, with two looks kept back for the end."""
+    run = Run(tmp_path / "timed", pairs, TINY, minutes=10)
+    clock = time.monotonic
+
+    def share_after(seconds: float) -> float:
+        monkeypatch.setattr("train.stages.time.monotonic", lambda: clock() + seconds)
+        return run._share_time()
+
+    early, late = share_after(0), share_after(200)
+    assert late / early == pytest.approx((600 - 10 - 200) / (600 - 10), abs=0.01)
+    assert run.position.run_s == pytest.approx(200, abs=5)
+    run._look_s = 50
+    assert share_after(200) / late == pytest.approx((390 - 2 * 50) / 390, abs=0.01)
 
 
 def test_init_starts_from_given_weights(finished: Path, pairs: Path, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ class Position:
         num_updates: Of the weight average.
         looked_steps: `total_steps` at the last look at the held-out photographs.
         stage_s: Seconds spent in this stage.
-        run_s: Seconds spent in the stages before.
+        run_s: Seconds spent before this stage.
         stage_budget_s: Seconds that this stage may take; 0 without a time limit.
     """
 

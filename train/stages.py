@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import json
+import time
 from dataclasses import asdict
 from datetime import date
 from hashlib import blake2b
@@ -89,6 +90,8 @@ class Run:
         state: RunState | None = None,
         force: bool = False,
     ) -> None:
+        self._start_s = time.monotonic()
+        self._look_s = 0.0  # how long the last look at the held-out photographs took
         if state is None and parallel.is_main():
             check_folder(folder, force=force)
         self.folder = folder
@@ -235,6 +238,7 @@ class Run:
         self.best = tensors.pop("best", {})
         self.networks.set_state(tensors)
         self.position = state.position
+        self._start_s -= state.position.run_s + state.position.stage_s
         self.looks = [msgspec.convert(look, Look, strict=False) for look in state.looks]
         self.broken = set(state.broken)
         set_rng_state(state.rng)
@@ -303,8 +307,14 @@ class Run:
         )
 
     def _share_time(self) -> float:
-        """Seconds for the stage that begins: its share of what is left."""
-        left_s = max(60 * self.minutes - _RESERVE_S - self.position.run_s, 1.0)
+        """Seconds for the stage that begins: its share of what is left.
+
+        All time since the start is spent, that between stages too; what follows the last stage, a
+        look at its end and one at the weights to export, is kept back.
+        """
+        self.position.run_s = parallel.agree(time.monotonic() - self._start_s)
+        kept_s = _RESERVE_S + 2 * parallel.agree(self._look_s)
+        left_s = max(60 * self.minutes - kept_s - self.position.run_s, 1.0)
         shares = [stage.time_frac for stage in self.config.stages[self.position.stage :]]
         return left_s * shares[0] / sum(shares)
 
@@ -313,6 +323,7 @@ class Run:
 
     def _measure(self, sheet: Path | None = None) -> dict[str, float]:
         scores: dict[str, float] = {}
+        start_s = time.monotonic()
         if parallel.is_main():
             try:
                 scores = measure_heldout(
@@ -323,6 +334,7 @@ class Run:
                     raise
                 what = f"the held-out photographs of {self.config.heldout_size_px} px"
                 raise self._explain_memory(what, "heldout_size_px", error) from error
+        self._look_s = time.monotonic() - start_s
         return parallel.agree(scores)
 
     def _look(self, stage: StageConfig, stopper: Stopper) -> None:
