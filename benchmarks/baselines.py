@@ -4,8 +4,8 @@
 
 The network, its critic, their losses and optimisers are the paper's (benchmarks/pix2pix.py),
 trained in a plain PyTorch loop on the same pairs, read and cropped as ours are
-(`train.data.StagePairs`), at the paper's batch of one unless told otherwise. Forward passes are in
-bfloat16 as ours are, which on a CPU gives the peer more steps a minute.
+(`train.data.pairs.StagePairs`), at the paper's batch of one unless told otherwise. Forward passes
+are in bfloat16 as ours are, which on a CPU gives the peer more steps a minute.
 
 Ctrl-C saves and ends; --resume goes on where the training stopped, with the time that is left.
 """
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from benchmarks.pix2pix import Pix2Pix
-    from train.data import StagePairs
+    from train.data.pairs import StagePairs
 
 STATE_NAME, WEIGHTS_NAME, EVALUATION_NAME = "state.pt", "pix2pix.safetensors", "evaluation.json"
 _SAVE_S = 300.0
@@ -49,7 +49,7 @@ def iterate_batches(
     import torch
     from torch.utils.data import DataLoader
 
-    from train.data import Sample, to_batch
+    from train.data.pairs import Sample, to_batch
 
     def stack(samples: list[Sample]) -> tuple[Tensor, ...]:
         return tuple(torch.from_numpy(np.stack(column)) for column in zip(*samples, strict=True))
@@ -183,9 +183,9 @@ def main(
 
     from benchmarks.pix2pix import Pix2Pix, UNetConfig, save_unet
     from degrade import PairReader
-    from restore.checkpoint import default_model_path
+    from restore.network.checkpoint import default_model_path
     from train.config import StageConfig
-    from train.data import StagePairs
+    from train.data.pairs import StagePairs
 
     torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

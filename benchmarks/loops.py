@@ -17,18 +17,18 @@ import torch
 from torch import Tensor
 
 from degrade import PairReader
-from train.adversarial import CriticTraining
-from train.callbacks import Autocast, Average, Guard, Pace, Stopper
 from train.config import StageConfig, TrainConfig
-from train.consistency import Consistency
-from train.damage import Damages
-from train.data import Batch, PairLoader, StagePairs
+from train.damage.twin import Damages
+from train.data.pairs import Batch, PairLoader, StagePairs
 from train.fastai_names import Callback, DataLoaders
-from train.heldout import Heldout
-from train.learner import Networks, build_learner, build_schedule, choose_learners, share_rate
-from train.losses import FidelityLoss
-from train.run_state import Position
-from train.runlog import RunLog, StepLog
+from train.losses.consistency import Consistency
+from train.losses.fidelity import FidelityLoss
+from train.measure.heldout import Heldout
+from train.run.adversarial import CriticTraining
+from train.run.callbacks import Autocast, Average, Guard, Pace, Stopper
+from train.run.learner import Networks, build_learner, build_schedule, choose_learners, share_rate
+from train.run.log import RunLog, StepLog
+from train.run.state import Position
 
 # Steps of a stage that is nowhere near its end.
 _MANY = 10**6

@@ -258,7 +258,7 @@ def load_unet(path: Path) -> tuple[UNet, dict[str, Any]]:
 
 
 def use_unet(unet: UNet) -> Callable[[Photo], tuple[Photo, Photo]]:
-    """Restoring with the U-Net, as a method of `train.evaluate`.
+    """Restoring with the U-Net, as a method of `train.measure.evaluate`.
 
     Dropout is off, which serves the peer: its paper leaves it on for variety. It doesn't say where
     marks are, so marks are where it changed luma much more than around them.

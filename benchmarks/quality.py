@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from degrade import PairReader
-    from train.evaluate import Method
+    from train.measure.evaluate import Method
 
 Photo = NDArray[np.uint8]
 
@@ -60,15 +60,15 @@ Photo = NDArray[np.uint8]
 _SET_PHOTOS = 16
 # Of what can't be measured where there are no marks.
 _OF_MARKS = ("error_inside_marks", "marks_f1", "marks_ap")
-_PSNR_LIMIT_MSE = 1e-5  # 50 dB, as in train.metrics
+_PSNR_LIMIT_MSE = 1e-5  # 50 dB, as in train.measure.metrics
 
 
 class Row(NamedTuple):
     """What was measured of one restored photograph.
 
     Attributes:
-        values: By metric, as `train.evaluate` has them.
-        scores: (2, 256), its `train.metrics.count_scores`.
+        values: By metric, as `train.measure.evaluate` has them.
+        scores: (2, 256), its `train.measure.metrics.count_scores`.
     """
 
     values: dict[str, float]
@@ -126,7 +126,7 @@ def check_heldout(reader: PairReader, chosen: list[int], training: PairReader) -
 
 def measure_section(items: Iterator[Item], methods: dict[str, Method]) -> Measured:
     """Restore every photograph with every method and measure."""
-    from train.evaluate import to_tensor
+    from train.measure.evaluate import to_tensor
 
     rows: dict[str, list[Row]] = {name: [] for name in methods}
     sets: dict[str, list[dict[str, float]]] = {name: [] for name in methods}
@@ -151,8 +151,8 @@ def measure_section(items: Iterator[Item], methods: dict[str, Method]) -> Measur
 
 
 def _measure_photo(item: Item, restored: Tensor, found: Tensor) -> Row:
-    from train.evaluate import measure_consistency, measure_pair, to_tensor
-    from train.metrics import count_scores
+    from train.measure.evaluate import measure_consistency, measure_pair, to_tensor
+    from train.measure.metrics import count_scores
 
     clean, marks = to_tensor(item.clean), to_tensor(item.marks)
     values = measure_pair(restored, found, clean, marks)
@@ -170,7 +170,7 @@ def _measure_sets(
     """Measure one set and empty it."""
     import torch
 
-    from train.metrics import measure_swd
+    from train.measure.metrics import measure_swd
 
     side = min(min(photo.shape[-2:]) for photo in waiting["clean"]) // 16 * 16
 
@@ -194,8 +194,8 @@ def summarise_section(
     """Estimates by method and metric, and our paired differences from every other method."""
     import torch
 
-    from train.evaluate import summarise as summarise_values
-    from train.metrics import summarise_ap
+    from train.measure.evaluate import summarise as summarise_values
+    from train.measure.metrics import summarise_ap
 
     def summarise(rows: list[Row]) -> dict[str, float]:
         scores = torch.stack([row.scores for row in rows]).sum(0)
@@ -231,8 +231,8 @@ def summarise_section(
 
 def leave_grey(method: Method) -> Method:
     """The method, but its colours are taken away: only its luma is kept."""
-    from train.evaluate import to_photo, to_tensor
-    from train.losses import split_luma_chroma
+    from train.losses.fidelity import split_luma_chroma
+    from train.measure.evaluate import to_photo, to_tensor
 
     def restore(damaged: Photo) -> tuple[Photo, Photo]:
         photo, marks = method(damaged)
@@ -245,9 +245,9 @@ def leave_grey(method: Method) -> Method:
 def build_methods(model: Path, pix2pix: Path | None, full: bool) -> dict[str, Method]:
     """What is compared, ours first."""
     from restore import Restorer
-    from restore.checkpoint import load_generator
-    from train.baselines import keep_as_is, restore_classically
-    from train.evaluate import use_generator
+    from restore.network.checkpoint import load_generator
+    from train.measure.baselines import keep_as_is, restore_classically
+    from train.measure.evaluate import use_generator
 
     methods: dict[str, Method] = {OURS: use_generator(load_generator(model)[0])}
     if full:
@@ -330,7 +330,7 @@ def main(
     import torch
 
     from degrade import PairReader
-    from restore.checkpoint import default_model_path
+    from restore.network.checkpoint import default_model_path
 
     torch.set_num_threads(threads)
     start_s = time.monotonic()

@@ -58,8 +58,8 @@ def save_random_weights(path: Path) -> None:
     """A generator of the default size that changes a photograph."""
     import torch
 
-    from restore.checkpoint import ModelMetadata, save_generator
-    from restore.network import Generator
+    from restore.network.checkpoint import ModelMetadata, save_generator
+    from restore.network.generator import Generator
 
     torch.manual_seed(0)
     generator = Generator()

@@ -13,7 +13,7 @@ from benchmarks.foreign import DAMAGES, seed_photo
 
 if TYPE_CHECKING:
     from degrade import PairReader
-    from restore.redamage import Damage
+    from restore.report.redamage import Damage
 
 Photo = NDArray[np.uint8]
 
@@ -42,7 +42,7 @@ def iterate_section(
     section: str, reader: PairReader, chosen: list[int], seed: int
 ) -> Iterator[Item]:
     """The photographs of one section: "default", "undamaged" or a name of `DAMAGES`."""
-    from train.damage import damage_of, find_textures
+    from train.damage.twin import damage_of, find_textures
 
     textures = find_textures(reader)
     if section == "default" and textures is None:

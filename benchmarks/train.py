@@ -83,7 +83,7 @@ def measure_loader(config: TrainConfig, reader: PairReader, rounds: int) -> dict
     import torch
 
     from benchmarks.loops import measure_reading
-    from train.data import PairLoader, StagePairs
+    from train.data.pairs import PairLoader, StagePairs
 
     results: dict[str, Any] = {}
     threads = torch.get_num_threads()
@@ -113,8 +113,8 @@ def measure_waiting(
 ) -> dict[str, Any]:
     """Part (a): the share of the trainer's time in which it doesn't wait for the loader."""
     from benchmarks.loops import FastaiLoop
-    from train.data import PairLoader, StagePairs
-    from train.learner import build_networks
+    from train.data.pairs import PairLoader, StagePairs
+    from train.run.learner import build_networks
 
     networks = build_networks(config, device)
     results: dict[str, Any] = {}
@@ -139,8 +139,8 @@ def measure_loop(
 ) -> dict[str, Any]:
     """Part (b): fastai against the bare loop, by turns, each first in every other round."""
     from benchmarks.loops import BareLoop, FastaiLoop, FixedBatches, measure_difference
-    from train.data import StagePairs
-    from train.learner import build_networks
+    from train.data.pairs import StagePairs
+    from train.run.learner import build_networks
 
     config = config.without("consistency")
     results: dict[str, Any] = {}
@@ -174,9 +174,9 @@ def measure_steps(
 ) -> dict[str, Any]:
     """Part (c): seconds a step of each stage, by turns."""
     from benchmarks.loops import FastaiLoop, FixedBatches
-    from train.damage import Damages
-    from train.data import StagePairs
-    from train.learner import build_networks
+    from train.damage.twin import Damages
+    from train.data.pairs import StagePairs
+    from train.run.learner import build_networks
 
     networks = build_networks(config, device)
     with tempfile.TemporaryDirectory() as folder:
@@ -227,9 +227,9 @@ def measure_own_memory(
     import torch
 
     from benchmarks.loops import FastaiLoop, FixedBatches
-    from train.damage import Damages
-    from train.data import StagePairs
-    from train.learner import build_networks
+    from train.damage.twin import Damages
+    from train.data.pairs import StagePairs
+    from train.run.learner import build_networks
 
     stage, config = case
     imports_mb = _peak_mb()

@@ -22,8 +22,8 @@ from degrade.render import render
 from degrade.single import draw_whole
 from degrade.textures import Textures
 from restore import Restorer
-from train.evaluate import to_tensor
-from train.metrics import measure_luma_psnr
+from train.measure.evaluate import to_tensor
+from train.measure.metrics import measure_luma_psnr
 
 DOCS = Path(__file__).resolve().parent
 _SIDE_PX = 320

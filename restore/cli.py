@@ -223,8 +223,8 @@ def _plan_job(
     from importlib.metadata import version
 
     from restore.errors import PhotoError
-    from restore.output import output_format
     from restore.plan import Job, default_output, report_paths
+    from restore.scan.output import output_format
 
     target = output if output is not None else default_output(photo, out_dir)
     output_format(target)

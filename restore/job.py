@@ -13,9 +13,10 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from restore.colors import Srgb
 from restore.errors import PhotoError
-from restore.output import (
+from restore.plan import Job
+from restore.restorer import Restorer
+from restore.scan.output import (
     PrivateFolder,
     RowFile,
     describe,
@@ -23,10 +24,9 @@ from restore.output import (
     output_format,
     to_depth,
 )
-from restore.photo import Photo, srgb_profile
-from restore.plan import Job
-from restore.provenance import Provenance
-from restore.restorer import Restorer
+from restore.scan.photo import Photo, srgb_profile
+from restore.scan.profiles import Srgb
+from restore.scan.provenance import Provenance
 from restore.settings import RestoreSettings
 
 SOFTWARE = "old-pictures-restoration"
@@ -161,7 +161,7 @@ def _restore_into(
 
 def _reduce_marks(marks: pyvips.Image) -> NDArray[np.uint8]:
     """(h, w) of the size that a report measures."""
-    from restore.faithfulness import analysed_size  # not at start-up: few ask for a report
+    from restore.report.faithfulness import analysed_size  # not at start-up: few ask for a report
 
     width, height = analysed_size(marks.width, marks.height)
     small = marks.resize(width / marks.width, vscale=height / marks.height)
@@ -177,8 +177,8 @@ def _report(
     on_notice: Callable[[str], None],
 ) -> dict[str, Any]:
     """Measure and report how faithful the restoration is; returns what `--json` says of it."""
-    from restore.faithfulness import analysed_size, measure_faithfulness
-    from restore.report import write_report
+    from restore.report.faithfulness import analysed_size, measure_faithfulness
+    from restore.report.page import write_report
 
     width, height = analysed_size(photo.width, photo.height)
 

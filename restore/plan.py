@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from restore.output import default_suffix
-from restore.photo import FORMATS, Photo
+from restore.scan.output import default_suffix
+from restore.scan.photo import FORMATS, Photo
 
 
 @dataclass(frozen=True)

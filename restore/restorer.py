@@ -18,13 +18,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from restore.checkpoint import CheckpointInfo, default_model_path, load_generator
-from restore.colors import ColorSpace, Srgb
 from restore.errors import CheckpointError, RestoreError
-from restore.fusion import Floats
-from restore.global_branch import Place, adjust_by_grid
-from restore.network import Generator
-from restore.passes import Adjuster, PhotoRun, RestoredRows, RowSource
+from restore.network.checkpoint import CheckpointInfo, default_model_path, load_generator
+from restore.network.generator import Generator
+from restore.network.global_branch import Place, adjust_by_grid
+from restore.passes.fusion import Floats
+from restore.passes.run import Adjuster, PhotoRun, RestoredRows, RowSource
+from restore.scan.profiles import ColorSpace, Srgb
 from restore.settings import RestoreSettings
 
 # bfloat16 is used where it changes the probe by no more than this.

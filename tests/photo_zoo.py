@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from restore.checkpoint import ModelMetadata, save_generator
-from restore.network import Generator, GeneratorConfig
+from restore.network.checkpoint import ModelMetadata, save_generator
+from restore.network.generator import Generator, GeneratorConfig
 
 # Threads of a tiny network spend their time waiting for one another.
 torch.set_num_threads(1)

@@ -30,7 +30,7 @@ from benchmarks.quality import check_heldout, choose_pairs, measure_section
 from benchmarks.quality_report import judge
 from benchmarks.sections import iterate_section
 from degrade import PairReader
-from train.baselines import keep_as_is
+from train.measure.baselines import keep_as_is
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -239,8 +239,8 @@ def test_judge_asks_for_intervals_that_do_not_overlap() -> None:
 def test_fastai_and_bare_loop_take_the_same_steps(pairs: Path, tmp_path: Path) -> None:
     """What is compared is the loop alone: after the same steps the weights are equal."""
     from benchmarks.loops import BareLoop, FastaiLoop, FixedBatches, measure_difference
-    from train.data import StagePairs
-    from train.learner import build_networks
+    from train.data.pairs import StagePairs
+    from train.run.learner import build_networks
 
     device = torch.device("cpu")
     config, stage = TINY.without("consistency"), TINY.stages[0]

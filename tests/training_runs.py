@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from store_photos import build_small, fill_folder
 
-from restore.generator_config import GeneratorConfig
+from restore.network.config import GeneratorConfig
 from train.config import CriticConfig, StageConfig, TrainConfig
 
 # What a log says of the machine rather than of the training.
@@ -85,7 +85,7 @@ class Killed(BaseException):
 
 def kill_at(monkeypatch: pytest.MonkeyPatch, total_steps: int) -> None:
     """Have training die at a step, before anything of it is logged or saved."""
-    from train.callbacks import Pace  # late: this module is imported where torch isn't needed
+    from train.run.callbacks import Pace  # late: this module is imported where torch isn't needed
 
     count = Pace.after_batch
 

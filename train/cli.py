@@ -115,7 +115,7 @@ def run(
     if resume is not None:
         if out or init or without or encoder or pretrained or seed is not None or minutes:
             raise click.UsageError("--resume takes no other options: the run goes on as it began")
-        from train.stages import resume_run
+        from train.run.run import resume_run
 
         start = functools.partial(resume_run, resume, pairs)
     else:
@@ -136,7 +136,7 @@ def run(
             if init is not None:
                 raise click.UsageError("--pretrained and --init exclude each other")
             config = msgspec.structs.replace(config, pretrained=True)
-        from train.stages import Run
+        from train.run.run import Run
 
         start = functools.partial(Run, out, pairs, config, minutes=minutes, init=init, force=force)
     from train import parallel
@@ -179,9 +179,9 @@ def evaluate(
     from tqdm import tqdm
 
     from degrade import PairReader
-    from restore.checkpoint import load_generator
-    from train.evaluate import evaluate as measure
-    from train.evaluate import format_table
+    from restore.network.checkpoint import load_generator
+    from train.measure.evaluate import evaluate as measure
+    from train.measure.evaluate import format_table
 
     generator, info = load_generator(weights)
     results = measure(
@@ -229,7 +229,7 @@ def export(
     """  # noqa: D301 - click wants the backspace itself
     if output.exists() and not force:
         raise click.ClickException(f"{output}: exists; overwrite it with --force")
-    from train.run_folder import export_run
+    from train.run.folder import export_run
 
     export_run(run_folder, output, name=name, description=description, half=precision == "fp16")
     click.echo(output)
@@ -258,7 +258,7 @@ def find_lr(pairs: Path, preset: str, steps: int, as_json: bool) -> None:
       train find-lr pairs/ --preset cpu
     """  # noqa: D301 - click wants the backspace itself
     config = _load_preset(preset)
-    from train.rates import find_rate
+    from train.run.find_lr import find_rate
 
     suggested, tried = find_rate(config, pairs, num_steps=steps)
     click.echo(

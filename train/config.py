@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from restore.generator_config import GeneratorConfig
+from restore.network.config import GeneratorConfig
 from train.errors import ConfigError
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]

@@ -1,0 +1,68 @@
+"""Toning: the one hue, more or less of it by lightness, that a print without colours came with.
+
+It tells how a print was made and how it aged, not what it shows. Lamplight and cameras add to it,
+without end: a network can't have seen every olive. So colours are looked for in a neutral copy,
+while the tones, which toning says something about, are looked for in the photograph as it is.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from restore.passes.fusion import LUMA_WEIGHTS, measure_colorfulness
+
+SATURATION = 1.08
+"""The likeliest guess at a colour, a mean, is duller than any that may have been; this much."""
+
+
+def measure_toning(photos: Tensor) -> Tensor:
+    """How surely what colour there is in photographs is nothing but toning.
+
+    Args:
+        photos: (N, 3, h, w) RGB in [0, 1]; reduced copies suffice.
+
+    Returns:
+        (N,), 1 for grey and evenly tinted ones, 0 from the first doubt on.
+    """
+    pixels = photos.detach().permute(0, 2, 3, 1).float().cpu().numpy()
+    own = [min(1.0, 2 * measure_colorfulness(photo)) for photo in pixels]
+    return 1 - photos.new_tensor(own)
+
+
+def make_neutral(photos: Tensor) -> Tensor:
+    """The luma of photographs (N, 3, h, w) in all three bands."""
+    return (photos * _weights(photos)[:, None, None]).sum(1, keepdim=True).expand_as(photos)
+
+
+def replace_colors(grid: Tensor, neutral_grid: Tensor, toning: Tensor) -> Tensor:
+    """The grid that takes luma from one grid and chroma from what another does to neutral copies.
+
+    That chroma is given `SATURATION`.
+
+    Both only add an affine function of each pixel's colour, and so does the grid that unites them.
+
+    Args:
+        grid: (N, 12, h, w) of the photographs, as `GlobalBranch` gives it.
+        neutral_grid: Likewise, of their neutral copies.
+        toning: (N,) in [0, 1]; how much of the chroma is replaced.
+
+    Returns:
+        (N, 12, h, w).
+    """
+    identity = torch.eye(3, dtype=grid.dtype, device=grid.device)
+    luma = _weights(grid).expand(3, 3)  # of a colour, in all three bands
+    chroma = identity - luma
+    rows = (len(grid), 4, 3, *grid.shape[2:])  # three of the matrix, the offset
+    own, other = grid.reshape(rows), neutral_grid.reshape(rows)
+    other = SATURATION * other
+    matrix = torch.einsum("nrkhw,kc->nrchw", other[:, :3], luma)
+    matrix = matrix - own[:, :3] - identity[:, :, None, None]
+    matrix = torch.einsum("rk,nkchw->nrchw", chroma, matrix)
+    offset = torch.einsum("rk,nkhw->nrhw", chroma, other[:, 3] - own[:, 3])
+    change = torch.cat([matrix.flatten(1, 2), offset], dim=1)
+    return grid + toning[:, None, None, None] * change
+
+
+def _weights(like: Tensor) -> Tensor:
+    return torch.from_numpy(LUMA_WEIGHTS).to(like)

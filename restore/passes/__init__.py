@@ -1,0 +1,1 @@
+"""The way of one photograph through the network: windows, the two passes and their fusion."""

@@ -1,0 +1,1 @@
+"""How faithful a restoration is: the damage estimated, applied again, compared, and told."""

@@ -1,0 +1,1 @@
+"""Photographs as files: read and written at scan grade, with colour profiles and metadata."""

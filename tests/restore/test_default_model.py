@@ -1,0 +1,61 @@
+"""The weights that are shipped: small, ours, and better than leaving a photograph alone."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import skimage.data
+from safetensors import safe_open
+
+from degrade.crop import cut_photo
+from degrade.profile import load_profile
+from degrade.render import render
+from degrade.sampling import draw_recipe
+from degrade.textures import Textures
+from restore import Restorer
+from restore.network.checkpoint import default_model_path
+
+
+def test_default_weights_fit_and_say_what_they_are() -> None:
+    """At most 24 MB, safetensors, with configuration, data and scores in the metadata."""
+    path = default_model_path()
+    assert path.stat().st_size <= 24e6
+    with safe_open(path, "np") as file:
+        metadata = file.metadata()
+    described = json.loads(metadata["old_pictures_restoration"])
+    assert described["config"]["widths"]
+    assert described["data"]["profile"] == "model-profile"
+    assert described["scores"]
+
+
+def test_default_model_removes_scratches_and_brings_back_tone() -> None:
+    """On known photographs, damaged by known recipes, luma is closer to the truth than before."""
+    restorer, textures = Restorer.load(device="cpu"), Textures.load()
+    profile = load_profile("snapshot-1920s")
+    errors = []
+    for photo in (skimage.data.astronaut(), skimage.data.chelsea(), skimage.data.coffee()):
+        height, width = photo.shape[:2]
+        for seed in range(3):
+            recipe = draw_recipe(
+                profile,
+                textures,
+                seed=seed,
+                key="t",
+                variant=0,
+                source_size=(width, height),
+                size_px=256,
+            )
+            clean, damaged, _ = render(cut_photo(photo, recipe), recipe, textures)
+            restored = restorer.restore(damaged).restored
+            grey = [cv2.cvtColor(p, cv2.COLOR_RGB2GRAY).astype(float) for p in
+                    (clean, damaged, restored)]  # fmt: skip
+            errors.append([np.abs(grey[1] - grey[0]).mean(), np.abs(grey[2] - grey[0]).mean()])
+    before, after = np.mean(errors, axis=0)
+    assert after < before
+
+
+def test_example_photograph_is_there() -> None:
+    """The photograph that README restores exists and can be read."""
+    path = Path(__file__).resolve().parents[2] / "examples" / "astronaut.jpg"
+    assert cv2.imread(str(path)) is not None

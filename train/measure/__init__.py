@@ -1,0 +1,1 @@
+"""What restorations are measured by."""

@@ -1,0 +1,1 @@
+"""The networks: what is trained, and where its first weights come from."""

@@ -1,0 +1,1 @@
+"""A run of training, from its first step to its exported weights."""

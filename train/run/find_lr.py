@@ -1,0 +1,70 @@
+"""`train find-lr`: which learning rate suits the pairs, by fastai's range test."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import torch
+
+from degrade import PairReader
+from train.config import StageConfig, TrainConfig
+from train.data.pairs import HeldoutLoader, StagePairs, build_loaders
+from train.fastai_names import Recorder, valley
+from train.run.callbacks import Autocast, Guard
+from train.run.learner import build_learner, build_networks, share_rate
+
+
+def find_rate(
+    config: TrainConfig, pairs: Path, *, stage: StageConfig | None = None, num_steps: int = 100
+) -> tuple[float, list[tuple[float, float]]]:
+    """Raise the learning rate step by step and watch the loss.
+
+    Args:
+        config: What would be trained.
+        pairs: A folder written by degrade build.
+        stage: Stage to try; by default the first.
+        num_steps: Length of the test.
+
+    Returns:
+        The rate that fastai suggests (in the middle of the longest descent), and the rates tried
+        with the smoothed loss of each.
+
+    Source:
+        Smith 2017, "Cyclical learning rates for training neural networks", section 3.3.
+    """
+    stage = stage or config.stages[0]
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    reader = PairReader(pairs, split="train")
+    networks = build_networks(config, device)
+    loaders = build_loaders(
+        StagePairs(reader, stage, config.seed, 0),
+        HeldoutLoader(reader, 1, stage.size_px, batch=1),
+        num_steps=num_steps,
+        batch=stage.batch,
+        num_workers=config.num_workers,
+        device=device,
+    )
+    guard = Guard(list(networks.generator.parameters()), config.clip_norm)
+    callbacks = [Autocast(device, config.precision), guard, Recorder()]
+    learner = build_learner(networks, config, stage, loaders, callbacks)
+    learner.remove_cbs(learner.cbs.filter(lambda cb: cb.name == "param_scheduler"))
+    set_hyper = learner.opt.set_hyper
+
+    def set_all_rates(name: str, value: float) -> None:
+        """The test sets one rate; our groups have their own shares of it."""
+        shared = name == "lr" and isinstance(value, float)
+        set_hyper(name, share_rate(networks.optimizer, value) if shared else value)
+
+    learner.opt.set_hyper = set_all_rates
+    with tempfile.TemporaryDirectory() as folder:
+        learner.path = Path(folder)
+        learner.model_dir = "."
+        suggested = learner.lr_find(
+            start_lr=1e-6, end_lr=1e-1, num_it=num_steps, show_plot=False, suggest_funcs=(valley,)
+        )
+    tried = [
+        (float(rate), float(loss))
+        for rate, loss in zip(learner.recorder.lrs, learner.recorder.losses, strict=True)
+    ]
+    return float(suggested.valley), tried

@@ -1,0 +1,170 @@
+"""The log of a run: one CSV line every few steps, TensorBoard, and progress on a terminal."""
+
+from __future__ import annotations
+
+import csv
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from tqdm import tqdm
+
+from train import parallel
+from train.config import LOSS_NAMES
+from train.fastai_names import Callback
+from train.run.callbacks import Guard, Pace
+from train.run.state import Position
+
+LOG_COLUMNS = (
+    "stage",
+    "step",
+    "total_steps",
+    "run_s",
+    "lr",
+    "grad_norm",
+    *LOSS_NAMES,
+    "critic",
+    "images_per_s",
+    "waiting_frac",
+)
+HELDOUT_COLUMNS = (
+    "stage",
+    "step",
+    "total_steps",
+    "run_s",
+    "luma_psnr_db",
+    "delta_e",
+    "swd",
+    "colourfulness_frac",
+    "marks_f1",
+)
+
+
+class CsvTable:
+    """A CSV file that grows line by line; lines after `keep_steps` are dropped at opening."""
+
+    def __init__(self, path: Path, columns: tuple[str, ...], keep_steps: int) -> None:
+        self.path = path
+        self.columns = columns
+        kept: list[dict[str, str]] = []
+        if keep_steps > 0 and path.exists():
+            with path.open(newline="") as file:
+                kept = [r for r in csv.DictReader(file) if int(r["total_steps"]) <= keep_steps]
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(kept)
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Add a line; floats are written so that they read back exactly."""
+        with self.path.open("a", newline="") as file:
+            csv.DictWriter(file, self.columns, restval="").writerow(row)
+
+
+class RunLog:
+    """Tables and TensorBoard of a run."""
+
+    def __init__(self, folder: Path, position: Position) -> None:
+        keep_steps = position.total_steps
+        self.steps = CsvTable(folder / "log.csv", LOG_COLUMNS, keep_steps)
+        self.heldout = CsvTable(folder / "heldout.csv", HELDOUT_COLUMNS, position.looked_steps)
+        with warnings.catch_warnings():
+            # tensorboard's own imports; nothing that we could mend.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            from torch.utils.tensorboard import SummaryWriter
+        self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=keep_steps or None)
+
+    def add(self, table: CsvTable, row: dict[str, Any]) -> None:
+        """Write a line to a table and its numbers to TensorBoard."""
+        table.append(row)
+        group = "heldout" if table is self.heldout else "train"
+        for name, value in row.items():
+            if isinstance(value, float) and name != "run_s":
+                self.board.add_scalar(f"{group}/{name}", value, row["total_steps"])
+
+    def close(self) -> None:
+        """Flush TensorBoard's file."""
+        self.board.close()
+
+
+class StepLog(Callback):  # type: ignore[misc]  # fastai ships no types
+    """Logs the means over a window of steps and over all processes; the main one writes."""
+
+    order = 70
+    run_valid = False
+
+    def __init__(
+        self, log: RunLog | None, pace: Pace, guard: Guard, name: str, log_steps: int
+    ) -> None:
+        self.log = log
+        self.pace = pace
+        self.guard = guard
+        self.stage_name = name
+        self.log_steps = log_steps
+        self.broken: set[int] = set()
+        self._bar: tqdm[Any] | None = None
+        self._ready_s = time.monotonic()
+        self._is_first = True
+        self._clear()
+
+    def before_fit(self) -> None:
+        """Show progress where stderr is a terminal."""
+        hidden = None if parallel.is_main() else True  # None: where stderr is no terminal
+        self._bar = tqdm(total=100, desc=self.stage_name, unit="%", disable=hidden)
+
+    def after_fit(self) -> None:
+        """End the line."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def before_train(self) -> None:
+        """Starting the workers is waiting too, but it isn't counted as such."""
+        self._ready_s = time.monotonic()
+        self._window_start_s = self._ready_s
+        self._is_first = True
+
+    def before_batch(self) -> None:
+        """Count the seconds that the trainer waited for pairs."""
+        if not self._is_first:
+            self._waiting_s += time.monotonic() - self._ready_s
+        self._is_first = False
+
+    def after_batch(self) -> None:
+        """Gather; write a line when the window is full."""
+        values = {**self.loss_func.terms, "grad_norm": self.guard.grad_norm}
+        for name, value in values.items():  # summed where they are: a GPU isn't waited for
+            total = self._sums.get(name)
+            self._sums[name] = value.detach() if total is None else total + value.detach()
+        self._num += 1
+        self._num_images += len(self.x)
+        self.broken.update(int(b) for b in self.y[-1].tolist() if b >= 0)
+        position = self.pace.position
+        if position.step % self.log_steps == 0:
+            seconds = max(time.monotonic() - self._window_start_s, 1e-9)
+            means = {name: float(total) / self._num for name, total in self._sums.items()}
+            shares = parallel.gather((means, sorted(self.broken)))
+            self.broken.update(*(broken for _, broken in shares))
+            row: dict[str, Any] = {n: sum(s[n] for s, _ in shares) / len(shares) for n in means}
+            row |= {
+                "stage": self.stage_name,
+                "step": position.step,
+                "total_steps": position.total_steps,
+                "run_s": round(position.run_s + position.stage_s, 1),
+                "lr": float(self.opt.hypers[-1]["lr"]),
+                "images_per_s": round(parallel.count() * self._num_images / seconds, 2),
+                "waiting_frac": round(self._waiting_s / seconds, 4),
+            }
+            if self.log is not None:
+                self.log.add(self.log.steps, row)
+            self._clear()
+        if self._bar is not None:
+            self._bar.update(round(100 * self.pace.done_frac) - self._bar.n)
+        self._ready_s = time.monotonic()
+
+    def _clear(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._num = self._num_images = 0
+        self._waiting_s = 0.0
+        self._window_start_s = time.monotonic()
