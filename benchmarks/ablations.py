@@ -69,9 +69,9 @@ def measure_arms(arms: list[str], pairs: Path, folder: Path, limit: int) -> dict
     from benchmarks.quality import choose_pairs, run_sections
     from benchmarks.quality_report import OURS
     from degrade import PairReader
-    from restore.network.checkpoint import load_generator
     from train.measure.baselines import keep_as_is
     from train.measure.evaluate import use_generator
+    from train.network.checkpoint import load_generator
 
     methods = {}
     for arm in arms:

@@ -183,9 +183,9 @@ def main(
 
     from benchmarks.pix2pix import Pix2Pix, UNetConfig, save_unet
     from degrade import PairReader
-    from restore.network.checkpoint import default_model_path
     from train.config import StageConfig
     from train.data.pairs import StagePairs
+    from train.network.checkpoint import default_model_path
 
     torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

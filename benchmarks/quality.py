@@ -245,9 +245,9 @@ def leave_grey(method: Method) -> Method:
 def build_methods(model: Path, pix2pix: Path | None, full: bool) -> dict[str, Method]:
     """What is compared, ours first."""
     from restore import Restorer
-    from restore.network.checkpoint import load_generator
     from train.measure.baselines import keep_as_is, restore_classically
     from train.measure.evaluate import use_generator
+    from train.network.checkpoint import load_generator
 
     methods: dict[str, Method] = {OURS: use_generator(load_generator(model)[0])}
     if full:
@@ -330,7 +330,7 @@ def main(
     import torch
 
     from degrade import PairReader
-    from restore.network.checkpoint import default_model_path
+    from train.network.checkpoint import default_model_path
 
     torch.set_num_threads(threads)
     start_s = time.monotonic()

@@ -95,7 +95,7 @@ def format_report(report: dict[str, Any]) -> str:
 
 def describe_weights(path: Path) -> dict[str, Any]:
     """Our weights file: its digest, and what it says of itself."""
-    from restore.network.checkpoint import read_info
+    from train.network.checkpoint import read_info
 
     metadata = read_info(path).metadata
     data = {name: value for name, value in metadata.data.items() if name != "training"}

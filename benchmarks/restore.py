@@ -58,8 +58,8 @@ def save_random_weights(path: Path) -> None:
     """A generator of the default size that changes a photograph."""
     import torch
 
-    from restore.network.checkpoint import ModelMetadata, save_generator
-    from restore.network.generator import Generator
+    from train.network.checkpoint import ModelMetadata, save_generator
+    from train.network.generator import Generator
 
     torch.manual_seed(0)
     generator = Generator()

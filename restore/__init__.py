@@ -14,12 +14,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from restore.errors import CheckpointError, PhotoError, RestoreError
+    from restore.errors import ModelError, PhotoError, RestoreError
     from restore.restorer import Restoration, Restorer
     from restore.settings import RestoreSettings
 
 __all__ = [
-    "CheckpointError",
+    "ModelError",
     "PhotoError",
     "Restoration",
     "RestoreError",
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "CheckpointError": "restore.errors",
+    "ModelError": "restore.errors",
     "PhotoError": "restore.errors",
     "RestoreError": "restore.errors",
     "Restoration": "restore.restorer",

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +10,6 @@ import click
 
 if TYPE_CHECKING:
     from restore.plan import Job
-    from restore.restorer import Restorer
-    from restore.settings import RestoreSettings
 
 _FRACTION = click.FloatRange(0, 1)
 _EXISTING = click.Path(path_type=Path, exists=True)
@@ -32,28 +27,26 @@ def _aspect(name: str, text: str) -> Callable[[Any], Any]:
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="File to write, for one photograph; its suffix decides the format.  "
-    "[default: PHOTO.restored.SUFFIX beside the photograph]",
+    help="Where to write: a folder, if it exists or its name has no suffix (made if missing; "
+    "folders inside a folder are repeated in it); else a file, for one photograph, whose suffix "
+    "decides the format.  [default: PHOTO.restored.SUFFIX beside the photograph]",
 )
-@click.option(
-    "--out-dir",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder to write to; made if missing. Folders inside a folder are repeated in it.",
-)
+@click.option("--out-dir", type=click.Path(path_type=Path, file_okay=False), hidden=True)
 @click.option("--recursive", is_flag=True, help="Look into folders inside folders, too.")
 @click.option(
-    "--model", type=_EXISTING, help="Weights (.safetensors).  [default: those of the package]"
+    "--model", type=_EXISTING, help="File of weights (.zip).  [default: those of the package]"
 )
 @click.option(
     "--device",
-    type=click.Choice(["auto", "cpu", "cuda", "mps"]),
+    type=click.Choice(["auto", "cpu", "cuda", "coreml", "directml", "mps"]),
     default="auto",
     show_default=True,
-    help="Where to compute.",
+    help="Where to compute; other than cpu needs another build of onnxruntime.",
 )
 @_aspect("--strength", "How much of the whole restoration.")
 @_aspect("--denoise", "How much of the change of grain, blur and noise.")
-@_aspect("--damage", "How much of the repair of scratches, dust, stains and tears.")
+@_aspect("--repair", "How much of the repair of scratches, dust, stains and tears.")
+@click.option("--damage", "old_repair", type=_FRACTION, hidden=True)
 @_aspect("--tone", "How much of the change of brightness and contrast.")
 @_aspect("--color", "How much of the change of colour.")
 @click.option("--no-colorize", is_flag=True, help="Give no colours to a photograph without any.")
@@ -115,7 +108,8 @@ def main(
     device: str,
     strength: float,
     denoise: float,
-    damage: float,
+    repair: float,
+    old_repair: float | None,
     tone: float,
     color: float,
     no_colorize: bool,
@@ -135,34 +129,40 @@ def main(
     \b
     restore grandma.jpg                     writes grandma.restored.jpg
     restore scan.tif -o scan.png --no-colorize
-    restore album --recursive --out-dir restored
-    restore grandma.jpg --damage 1 --denoise 0 --tone 0 --color 0   only repair
+    restore album --recursive -o restored
+    restore grandma.jpg --repair 1 --denoise 0 --tone 0 --color 0   only repair
     restore grandma.jpg --report            and says how faithful it is
 
     The photograph itself is never changed. Format, depth, profile, resolution and metadata are
     kept. Exit status 1 if a photograph failed; the others are restored nevertheless.
     """  # noqa: D301  # \b is click's mark for text to leave as it is
+    from restore.batch import Batch
     from restore.errors import RestoreError
     from restore.plan import find_photos
     from restore.settings import RestoreSettings
 
     if output is not None and out_dir is not None:
-        raise click.BadParameter("give either --output or --out-dir, not both")
+        raise click.BadParameter("give -o once; --out-dir is its old name for folders")
+    if output is not None and _names_folder(output):
+        output, out_dir = None, output
     found = list(find_photos(photos, recursive=recursive, out_dir=out_dir))
     single = len(photos) == 1 and not photos[0].is_dir() and len(found) == 1
     if output is not None and not single:
-        raise click.BadParameter("-o takes one photograph; use --out-dir for several")
+        raise click.BadParameter(
+            f"{output} names a file, for one photograph; for several name a folder, as in "
+            f"-o {output.stem}"
+        )
     settings = RestoreSettings(
         strength=strength,
         denoise=denoise,
-        damage=damage,
+        repair=repair if old_repair is None else old_repair,
         tone=tone,
         color=color,
         colorize=not no_colorize,
         regrain=regrain,
         marks_mode="replace" if marks_mode == "replace" else "add",
     )
-    batch = _Batch(as_json=as_json, num_photos=len(found))
+    batch = Batch(as_json=as_json, num_photos=len(found))
     jobs: list[Job] = []
     for photo, folder, problem in found:
         if problem:
@@ -206,6 +206,10 @@ def main(
         batch.say(f"model: {restorer.name}{where} on {restorer.device}")
         batch.run(restorer, jobs, settings)
     batch.finish()
+
+
+def _names_folder(output: Path) -> bool:
+    return output.is_dir() or (not output.suffix and not output.exists())
 
 
 def _plan_job(
@@ -252,119 +256,3 @@ def _plan_job(
         add_provenance=add_provenance,
         version=version("old-pictures-restoration"),
     )
-
-
-@dataclass
-class _Batch:
-    """Runs jobs, tells the user, and remembers what failed."""
-
-    as_json: bool
-    num_photos: int
-
-    def __post_init__(self) -> None:
-        self.failed: list[str] = []
-        self.num_skipped = 0
-        self.num_restored = 0
-        self._bar: Any = None
-
-    def say(self, line: str) -> None:
-        """Tell the user something that isn't a result."""
-        if self._bar is not None:
-            self._bar.write(line, file=sys.stderr)
-        else:
-            click.echo(line, err=True)
-
-    def fail(self, photo: Path, problem: str) -> None:
-        """Remember what failed; the rest goes on."""
-        self.failed.append(problem)
-        if self.as_json:
-            self._print(json.dumps({"photo": str(photo), "status": "failed", "error": problem}))
-        if self.num_photos > 1:
-            self.say(f"failed: {problem}")
-
-    def may_skip(self, job: Job, *, force: bool, named: bool) -> bool:
-        """Whether a photograph is done already.
-
-        Raises:
-            RestoreError: If the output was named by the user and is there.
-        """
-        from restore.errors import PhotoError
-        from restore.plan import is_output
-
-        if is_output(job.photo) and not named:
-            self._skip(job, "was written by restore; name an output with -o to restore it again")
-            return True
-        if force:
-            return False
-        for path in (job.marks_out, job.output, *(job.report or ())):
-            if path is None or not path.exists():
-                continue
-            if named or path is not job.output:
-                raise PhotoError(f"{path}: exists; --force overwrites it")
-            self._skip(job, f"done already ({job.output}); --force restores it again")
-            return True
-        return False
-
-    def run(self, restorer: Restorer, jobs: list[Job], settings: RestoreSettings) -> None:
-        """Restore one photograph after the other."""
-        from tqdm import tqdm
-
-        from restore.errors import RestoreError
-        from restore.job import run_job
-
-        self._bar = tqdm(
-            total=len(jobs),
-            disable=not sys.stderr.isatty(),
-            bar_format="{l_bar}{bar}| {n:.2f}/{total_fmt} photographs, {remaining} left",
-        )
-        with self._bar:
-            for index, job in enumerate(jobs):
-                self._bar.set_description(job.photo.name, refresh=False)
-                name = job.photo
-
-                def show(done_frac: float, done: int = index) -> None:
-                    self._bar.update(done + done_frac - self._bar.n)
-
-                def tell(line: str, name: Path = name) -> None:
-                    self.say(f"{name}: {line}")
-
-                try:
-                    report = run_job(restorer, job, settings, on_notice=tell, on_progress=show)
-                except RestoreError as error:
-                    message = str(error)
-                    self.fail(
-                        job.photo,
-                        message if str(job.photo) in message else f"{job.photo}: {message}",
-                    )
-                else:
-                    self.num_restored += 1
-                    self._print(json.dumps(report) if self.as_json else str(job.output))
-                show(1.0)
-        self._bar = None
-
-    def finish(self) -> None:
-        """Name what failed and leave with the right status."""
-        if self.num_photos > 1:
-            self.say(
-                f"{self.num_restored} restored, {self.num_skipped} skipped, "
-                f"{len(self.failed)} failed"
-            )
-        if len(self.failed) == 1 and self.num_photos == 1:
-            raise click.ClickException(self.failed[0])
-        if self.failed:
-            lines = "\n".join(f"  {line}" for line in self.failed)
-            plural = "s" if len(self.failed) > 1 else ""
-            raise click.ClickException(f"{len(self.failed)} photograph{plural} failed:\n{lines}")
-
-    def _skip(self, job: Job, why: str) -> None:
-        self.num_skipped += 1
-        if self.as_json:
-            report = {"photo": str(job.photo), "restored": str(job.output), "status": "skipped"}
-            self._print(json.dumps(report))
-        self.say(f"{job.photo}: {why}")
-
-    def _print(self, line: str) -> None:
-        if self._bar is not None:
-            self._bar.write(line, file=sys.stdout)
-        else:
-            click.echo(line)

@@ -5,8 +5,8 @@ class RestoreError(Exception):
     """Base of every error that `restore` raises on purpose; its message is one line."""
 
 
-class CheckpointError(RestoreError):
-    """A weights file is missing, damaged, or not one of ours."""
+class ModelError(RestoreError):
+    """A file of weights is missing, damaged, or not one of ours."""
 
 
 class PhotoError(RestoreError):

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
 from restore.errors import PhotoError
+from restore.events import Notice, Progress
+from restore.passes.run import RestoredRows
 from restore.plan import Job
 from restore.restorer import Restorer
 from restore.scan.output import (
@@ -33,74 +35,97 @@ SOFTWARE = "old-pictures-restoration"
 _COMPARE_HEIGHT_PX = 1000
 
 
+class Done(NamedTuple):
+    """A photograph is restored and written.
+
+    Attributes:
+        report: What `--json` prints: JSON values.
+    """
+
+    report: dict[str, Any]
+
+
 def run_job(
-    restorer: Restorer,
-    job: Job,
-    settings: RestoreSettings,
-    *,
-    on_notice: Callable[[str], None] = lambda line: None,
-    on_progress: Callable[[float], None] = lambda done_frac: None,
-) -> dict[str, Any]:
+    restorer: Restorer, job: Job, settings: RestoreSettings
+) -> Iterator[Notice | Progress | Done]:
     """Restore one photograph and write what was asked for.
 
     Args:
         restorer: The loaded network.
         job: What to do.
         settings: What is wanted of the restoration.
-        on_notice: Receives lines for the user.
-        on_progress: Receives what part is done.
 
-    Returns:
-        A report of JSON values.
+    Yields:
+        Lines for the user, how far the photograph is, and at the end what was done. Closing the
+        iterator earlier leaves nothing behind.
 
     Raises:
         RestoreError: If the photograph can't be read, restored or written; then nothing was.
     """
     started = time.monotonic()
     notices: list[str] = []
+    for event in _run_job(restorer, job, settings):
+        if isinstance(event, Notice):
+            notices.append(event.text)
+        if isinstance(event, Done):
+            seconds = round(time.monotonic() - started, 3)
+            event = Done({**event.report, "seconds": seconds, "notices": notices})
+        yield event
 
-    def notice(line: str) -> None:
-        notices.append(line)
-        on_notice(line)
 
+def _run_job(
+    restorer: Restorer, job: Job, settings: RestoreSettings
+) -> Iterator[Notice | Progress | Done]:
     with Photo(job.photo) as photo:
-        for line in photo.notices:
-            notice(line)
+        yield from map(Notice, photo.notices)
         shown = len(photo.notices)
         if photo.path.exists() and job.output.exists() and photo.path.samefile(job.output):
             raise PhotoError(f"{job.output}: is the photograph itself, which is never overwritten")
         file_format = output_format(job.output)
         if photo.dtype == np.uint16 and file_format in ("jpeg", "webp"):
-            notice(f"{file_format.upper()} holds 8 bits a channel; .png and .tif keep all 16")
+            yield Notice(f"{file_format.upper()} holds 8 bits a channel; .png and .tif keep all 16")
         marks_in = None if job.marks_in is None else read_mask(job.marks_in)
+        marks_frac, small_marks = 0.0, None
         try:
             with PrivateFolder(job.output) as folder:
-                marks_frac, small_marks = _restore_into(
-                    folder, restorer, photo, job, settings, marks_in, notice, on_progress
-                )
+                for event in _restore_into(folder, restorer, photo, job, settings, marks_in):
+                    if isinstance(event, _Written):
+                        marks_frac, small_marks = event
+                    else:
+                        yield event
         except OSError as error:
             raise PhotoError(f"{job.output}: can't be written ({error.strerror})") from error
-        for line in photo.notices[shown:]:
-            notice(line)
+        yield from map(Notice, photo.notices[shown:])
         if job.compare is not None:
             write_comparison(job.photo, job.output, job.compare)
         measured: dict[str, Any] = {}
         if job.report is not None and small_marks is not None:
-            measured = _report(job, job.report, small_marks, photo, restorer.name, notice)
-        return {
-            "photo": str(job.photo),
-            "restored": str(job.output),
-            "status": "restored",
-            "model": restorer.name,
-            "device": str(restorer.device),
-            "width": photo.width,
-            "height": photo.height,
-            "depth_bits": photo.depth_bits,
-            "marks_frac": round(marks_frac, 6),
-            **measured,
-            "seconds": round(time.monotonic() - started, 3),
-            "notices": notices,
-        }
+            measured = _report(job, job.report, small_marks, photo, restorer.name)
+            count = measured["num_flagged_regions"]
+            if count:
+                places = "one place" if count == 1 else f"{count} places"
+                yield Notice(f"{places} not explained by the restoration; see {job.report[0]}")
+        yield Done(
+            {
+                "photo": str(job.photo),
+                "restored": str(job.output),
+                "status": "restored",
+                "model": restorer.name,
+                "device": restorer.device,
+                "width": photo.width,
+                "height": photo.height,
+                "depth_bits": photo.depth_bits,
+                "marks_frac": round(marks_frac, 6),
+                **measured,
+            }
+        )
+
+
+class _Written(NamedTuple):
+    """The part of the area that is marks, and for a report a reduced copy of them."""
+
+    marks_frac: float
+    small_marks: NDArray[np.uint8] | None
 
 
 def _restore_into(
@@ -110,31 +135,26 @@ def _restore_into(
     job: Job,
     settings: RestoreSettings,
     marks_in: NDArray[np.uint8] | None,
-    on_notice: Callable[[str], None],
-    on_progress: Callable[[float], None],
-) -> tuple[float, NDArray[np.uint8] | None]:
-    """Restore, encode, put in place.
-
-    Returns:
-        The part of the area that is marks, and for a report a reduced copy of them.
-    """
+) -> Iterator[Notice | Progress | _Written]:
+    """Restore, encode, put in place."""
     file_format = output_format(job.output)
-    becomes_color = photo.num_bands == 1 and settings.gives_color
+    becomes_color = settings.count_bands(photo.num_bands) > photo.num_bands
     rows_file = RowFile(folder.path / "rows")
     marks_file = RowFile(folder.path / "marks")
     marks_sum = 0.0
-    for rows in restorer.restore_rows(
+    for event in restorer.restore_rows(
         photo,
         settings,
         target=Srgb() if becomes_color and not photo.space.is_srgb else None,
         marks_in=marks_in,
-        on_notice=on_notice,
-        on_progress=on_progress,
     ):
-        rows_file.add(to_depth(rows.samples, file_format))
+        if not isinstance(event, RestoredRows):
+            yield event
+            continue
+        rows_file.add(to_depth(event.samples, file_format))
         if job.marks_out is not None or job.report is not None:
-            marks_file.add(rows.marks[..., None])
-        marks_sum += float(rows.marks.sum(dtype=np.float64)) / 255
+            marks_file.add(event.marks[..., None])
+        marks_sum += float(event.marks.sum(dtype=np.float64)) / 255
     is_grey = photo.num_bands == 1 and not becomes_color
     written = folder.path / f"photo{job.output.suffix}"
     if settings.changes_nothing and photo.path.suffix.lower() == job.output.suffix.lower():
@@ -156,7 +176,7 @@ def _restore_into(
             marks_folder.publish(moved, photo.mode)
     small_marks = None if job.report is None else _reduce_marks(marks_file.image(is_grey=True))
     folder.publish(written, photo.mode)
-    return marks_sum / (photo.width * photo.height), small_marks
+    yield _Written(marks_sum / (photo.width * photo.height), small_marks)
 
 
 def _reduce_marks(marks: pyvips.Image) -> NDArray[np.uint8]:
@@ -174,7 +194,6 @@ def _report(
     marks: NDArray[np.uint8],
     photo: Photo,
     model: str,
-    on_notice: Callable[[str], None],
 ) -> dict[str, Any]:
     """Measure and report how faithful the restoration is; returns what `--json` says of it."""
     from restore.report.faithfulness import analysed_size, measure_faithfulness
@@ -198,14 +217,10 @@ def _report(
         model=model,
         version=job.version,
     )
-    count = len(measured.flagged_regions)
-    if count:
-        places = "one place" if count == 1 else f"{count} places"
-        on_notice(f"{places} not explained by the restoration; see {paths[0]}")
     return {
         "report": str(paths[0]),
         "score": round(measured.score, 4),
-        "num_flagged_regions": count,
+        "num_flagged_regions": len(measured.flagged_regions),
     }
 
 

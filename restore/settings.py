@@ -13,7 +13,7 @@ class RestoreSettings:
     Attributes:
         strength: Of everything below but `regrain`; 0 leaves the photograph as it is.
         denoise: How much of the fine change outside the marks: grain, blur, noise.
-        damage: How much of the change inside the marks: scratches, dust, stains, tears.
+        repair: How much of the change inside the marks: scratches, dust, stains, tears.
         tone: How much of the change of brightness and contrast over larger areas.
         color: How much of the change of colour outside the marks.
         colorize: Whether photographs without colours (grey, sepia) are given some.
@@ -24,7 +24,7 @@ class RestoreSettings:
 
     strength: float = 1.0
     denoise: float = 1.0
-    damage: float = 1.0
+    repair: float = 1.0
     tone: float = 1.0
     color: float = 1.0
     colorize: bool = True
@@ -37,7 +37,7 @@ class RestoreSettings:
         Raises:
             ValueError: Naming the value.
         """
-        for name in ("strength", "denoise", "damage", "tone", "color", "regrain"):
+        for name in ("strength", "denoise", "repair", "tone", "color", "regrain"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must lie in 0..1, got {getattr(self, name)}")
         if self.marks_mode not in ("add", "replace"):
@@ -46,10 +46,10 @@ class RestoreSettings:
     @property
     def changes_nothing(self) -> bool:
         """Whether the photograph comes back as it was."""
-        aspects = (self.denoise, self.damage, self.tone, self.color)
+        aspects = (self.denoise, self.repair, self.tone, self.color)
         return self.regrain == 0 and (self.strength == 0 or not any(aspects))
 
-    @property
-    def gives_color(self) -> bool:
-        """Whether a grey photograph may come back in colour."""
-        return self.colorize and self.strength * self.color > 0
+    def count_bands(self, num_bands: int) -> int:
+        """Bands of the restored photograph: a grey one (1) may come back in colour (3)."""
+        gives_color = self.colorize and self.strength * self.color > 0
+        return 3 if gives_color else num_bands

@@ -10,22 +10,30 @@ from typing import Any
 
 import numpy as np
 import tifffile
-import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from restore.network.checkpoint import ModelMetadata, save_generator
-from restore.network.generator import Generator, GeneratorConfig
-
-# Threads of a tiny network spend their time waiting for one another.
-torch.set_num_threads(1)
+from restore import Restorer, RestoreSettings
+from restore.job import Done, run_job
+from restore.plan import Job
 
 HEIGHT, WIDTH = 46, 71
 DPI = 600
 
-TINY = GeneratorConfig(
-    widths=(8, 8, 8), encoder_blocks=(1, 1, 1), decoder_blocks=(1, 1), marks_width=4, tone_scale=1
-)
+MODELS = Path(__file__).parent / "models"
+"""Tiny files of weights: `tiny.zip` changes photographs, `identity.zip` doesn't."""
+
+
+def load_restorer(name: str, **options: Any) -> Restorer:
+    """A restorer with tiny weights, on one thread: more would wait for one another."""
+    return Restorer.load(MODELS / f"{name}.zip", "cpu", num_threads=1, **options)
+
+
+def finish_job(restorer: Restorer, job: Job, settings: RestoreSettings) -> dict[str, Any]:
+    """Restore a photograph from file to file, and what is reported of it."""
+    *_, done = run_job(restorer, job, settings)
+    assert isinstance(done, Done)
+    return done.report
 
 
 def draw_photo(height: int = HEIGHT, width: int = WIDTH, *, deep: bool = False) -> NDArray[Any]:
@@ -41,29 +49,6 @@ def draw_photo(height: int = HEIGHT, width: int = WIDTH, *, deep: bool = False) 
 def draw_grey(*, deep: bool = False) -> NDArray[Any]:
     """(HEIGHT, WIDTH)."""
     return draw_photo(deep=deep)[..., 1]
-
-
-def tiny_generator(*, seed: int | None = 0) -> Generator:
-    """A small generator with random weights that changes a photograph visibly; None: identity."""
-    torch.manual_seed(0 if seed is None else seed)
-    generator = Generator(TINY)
-    if seed is not None:
-        with torch.no_grad():
-            for parameter in generator.parameters():
-                if parameter.ndim == 4 and not parameter.any():
-                    parameter.normal_(std=0.5 / parameter[0].numel() ** 0.5)
-            generator.paint_out.weight.mul_(0.2)
-            generator.tone_out.weight.mul_(0.1)
-            generator.marks_out.weight.mul_(20)
-            generator.marks_out.bias.fill_(-1.0)
-    return generator.requires_grad_(False).eval()
-
-
-def save_tiny(path: Path, *, seed: int | None = 0) -> Path:
-    """Its weights file."""
-    metadata = ModelMetadata(name="tiny" if seed is not None else "identity")
-    save_generator(path, tiny_generator(seed=seed), metadata, dtype=torch.float32)
-    return path
 
 
 @cache  # one made a second later differs in the time that it notes

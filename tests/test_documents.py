@@ -38,7 +38,7 @@ def test_every_command_is_explained():
         command = context.command
         assert command.help, words
         for parameter in command.params:
-            if parameter.param_type_name == "option":
+            if parameter.param_type_name == "option" and not parameter.hidden:
                 assert parameter.help, f"{words} {parameter.opts}"
 
 

@@ -11,8 +11,8 @@ import msgspec
 import pytest
 from store_photos import build_small, fill_folder
 
-from restore.network.config import GeneratorConfig
 from train.config import CriticConfig, StageConfig, TrainConfig
+from train.network.config import GeneratorConfig
 
 # What a log says of the machine rather than of the training.
 TIMINGS = ("run_s", "images_per_s", "waiting_frac")

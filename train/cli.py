@@ -43,8 +43,8 @@ def main() -> None:
     Examples:
       train run pairs/ --out run/ --preset cpu --minutes 90
       train run --resume run/
-      train evaluate run/model.safetensors pairs/
-      train export run/ -o portrait.safetensors
+      train evaluate run/model.zip pairs/
+      train export run/ -o portrait.zip
     """  # noqa: D301 - click wants the backspace itself
     from train.machine import keep_memory
 
@@ -76,14 +76,9 @@ def main() -> None:
     help="Leave a loss term out; may be repeated.",
 )
 @click.option(
-    "--encoder",
-    type=click.Choice(["resnet34"]),
-    help="Build the generator on this encoder instead of the preset's own.",
-)
-@click.option(
     "--pretrained",
     is_flag=True,
-    help="Start the encoder, and the global branch's, from ImageNet weights.",
+    help="Start the global branch's encoder from ImageNet weights.",
 )
 @click.option("--seed", type=click.IntRange(min=0), help="Instead of the preset's seed.")
 @click.option("--force", is_flag=True, help="Replace the run in --out.")
@@ -96,7 +91,6 @@ def run(
     init: Path | None,
     resume: Path | None,
     without: tuple[str, ...],
-    encoder: str | None,
     pretrained: bool,
     seed: int | None,
     force: bool,
@@ -113,7 +107,7 @@ def run(
       torchrun --nproc-per-node 2 -m train run pairs/ --out run/
     """  # noqa: D301 - click wants the backspace itself
     if resume is not None:
-        if out or init or without or encoder or pretrained or seed is not None or minutes:
+        if out or init or without or pretrained or seed is not None or minutes:
             raise click.UsageError("--resume takes no other options: the run goes on as it began")
         from train.run.run import resume_run
 
@@ -126,13 +120,9 @@ def run(
         config = _load_preset(preset).without(*without)
         if seed is not None:
             config = msgspec.structs.replace(config, seed=seed)
-        if encoder is not None:
-            config = msgspec.structs.replace(config, generator=config.generator.with_resnet34())
         if pretrained:
-            if config.generator.encoder == "plain" and not config.generator.global_px:
-                raise click.UsageError(
-                    "--pretrained is for --encoder resnet34 and presets with global_px"
-                )
+            if not config.generator.global_px:
+                raise click.UsageError("--pretrained is for presets with global_px")
             if init is not None:
                 raise click.UsageError("--pretrained and --init exclude each other")
             config = msgspec.structs.replace(config, pretrained=True)
@@ -174,14 +164,14 @@ def evaluate(
 
     \b
     Example:
-      train evaluate run/model.safetensors pairs/ --limit 200
+      train evaluate run/model.zip pairs/ --limit 200
     """  # noqa: D301 - click wants the backspace itself
     from tqdm import tqdm
 
     from degrade import PairReader
-    from restore.network.checkpoint import load_generator
     from train.measure.evaluate import evaluate as measure
     from train.measure.evaluate import format_table
+    from train.network.checkpoint import load_generator
 
     generator, info = load_generator(weights)
     results = measure(
@@ -200,8 +190,14 @@ def evaluate(
 
 
 @main.command()
-@click.argument("run_folder", metavar="RUN", type=_FOLDER)
-@click.option("-o", "--output", type=_FILE, required=True, help="Weights file to write.")
+@click.argument("source", metavar="RUN|FILE", type=click.Path(path_type=Path, exists=True))
+@click.argument("file", metavar="[OUTPUT]", type=_FILE, required=False)
+@click.option(
+    "-o",
+    "--output",
+    type=_FILE,
+    help="File to write: .zip for restore, .safetensors to train on.",
+)
 @click.option("--name", help="Name in the file, shown by restore; else the run's.")
 @click.option("--description", help="One sentence in the file.")
 @click.option(
@@ -214,25 +210,31 @@ def evaluate(
 @click.option("--force", is_flag=True, help="Overwrite.")
 @_explain_errors
 def export(
-    run_folder: Path,
-    output: Path,
+    source: Path,
+    file: Path | None,
+    output: Path | None,
     name: str | None,
     description: str | None,
     precision: str,
     force: bool,
 ) -> None:
-    """Write the weights of RUN, finished or not, as a file for restore.
+    """Write the weights of a run, finished or not, or of a file, as a file for restore.
 
     \b
-    Example:
-      train export run/ -o portrait.safetensors --name portrait
+    Examples:
+      train export run/ -o portrait.zip --name portrait
+      train export portrait-of-version-0.1.safetensors portrait.zip
     """  # noqa: D301 - click wants the backspace itself
-    if output.exists() and not force:
-        raise click.ClickException(f"{output}: exists; overwrite it with --force")
-    from train.run.folder import export_run
+    if (file is None) == (output is None):
+        raise click.UsageError("say once where to write: -o OUTPUT")
+    target = output or file
+    assert target is not None
+    if target.exists() and not force:
+        raise click.ClickException(f"{target}: exists; overwrite it with --force")
+    from train.run.folder import export_weights
 
-    export_run(run_folder, output, name=name, description=description, half=precision == "fp16")
-    click.echo(output)
+    export_weights(source, target, name=name, description=description, half=precision == "fp16")
+    click.echo(target)
 
 
 @main.command("find-lr")

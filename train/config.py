@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from restore.network.config import GeneratorConfig
 from train.errors import ConfigError
+from train.network.config import GeneratorConfig
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -157,8 +157,8 @@ class TrainConfig(_Config, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Refuse what the network has no place for."""
-        if self.pretrained and self.generator.encoder == "plain" and not self.generator.global_px:
-            raise ValueError('pretrained: only for encoder = "resnet34" or with global_px')
+        if self.pretrained and not self.generator.global_px:
+            raise ValueError("pretrained: only with global_px")
         if not self.generator.global_px and any(s.kind == "global" for s in self.stages):
             raise ValueError("a global stage needs a generator with global_px")
 

@@ -9,6 +9,10 @@ class ConfigError(TrainError):
     """A preset is unknown, or holds a wrong field or value."""
 
 
+class CheckpointError(TrainError):
+    """A file of weights is missing, damaged or not one of ours, or can't be written."""
+
+
 class DataError(TrainError):
     """The pairs can't be trained on: too few, too small, or broken."""
 

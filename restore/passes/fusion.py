@@ -7,7 +7,7 @@ outside the marks, and m the marks:
 
     tone     LP(ΔY global)
     denoise  (1 − m) · (ΔY local − LP(ΔY local))
-    damage        m  · (ΔYCbCr local − LP(ΔYCbCr local))
+    repair        m  · (ΔYCbCr local − LP(ΔYCbCr local))
     color    ΔCbCr global, evened out where the photograph was monochrome, brought to native
              resolution along the edges of the restored luma, and for photographs that have
              colour (1 − m) · (ΔCbCr local − LP(ΔCbCr local))
@@ -22,9 +22,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from restore.ycc import LUMA_WEIGHTS, to_rgb, to_ycc
+
 Floats = NDArray[np.float32]
 
-LUMA_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)
 # Cells of the grid that holds low frequencies, in pixels of the reduced copy.
 CELL_REDUCED_PX = 4
 # What the marks still weigh in the low frequencies: decides only where all around is marks.
@@ -32,10 +33,6 @@ _MARKS_WEIGHT = 0.02
 # Chroma (distance from grey in the CbCr plane; pure red lies at .53) is bent from the knee on and
 # never made larger than the limit. 99 % of pixels of everyday photographs lie below the knee.
 _CHROMA_KNEE, _CHROMA_LIMIT = 0.18, 0.30
-# Spread of chroma that luma doesn't explain, and its share of all chroma: below the first of each
-# a photograph counts as monochrome (grey, sepia, JPEG's noise), above the second of both as a
-# colour photograph.
-_SPREADS, _SPREAD_FRACS = (0.008, 0.020), (0.14, 0.22)
 _GUIDE_RADIUS_PX, _GUIDE_EPS = 4, 1e-3
 # Colours that were laid on a monochrome photograph are averaged among so many levels of luma and
 # over cells of the reduced copy, with a Gaussian of so many cells.
@@ -46,46 +43,9 @@ class Weights(NamedTuple):
     """How much of each aspect's change is applied, 0..1."""
 
     denoise: float
-    damage: float
+    repair: float
     tone: float
     color: float
-
-
-def to_ycc(rgb: Floats) -> Floats:
-    """(..., 3) RGB to Y in [0, 1], Cb and Cr in [-0.5, 0.5]; differences too."""
-    luma = rgb @ LUMA_WEIGHTS
-    return np.stack(
-        [luma, (rgb[..., 2] - luma) / np.float32(1.772), (rgb[..., 0] - luma) / np.float32(1.402)],
-        axis=-1,
-    )
-
-
-def to_rgb(ycc: Floats) -> Floats:
-    """The inverse of `to_ycc`."""
-    luma = ycc[..., 0]
-    red = luma + np.float32(1.402) * ycc[..., 2]
-    blue = luma + np.float32(1.772) * ycc[..., 1]
-    green = (luma - LUMA_WEIGHTS[0] * red - LUMA_WEIGHTS[2] * blue) / LUMA_WEIGHTS[1]
-    return np.stack([red, green, blue], axis=-1)
-
-
-def measure_colorfulness(photo: Floats) -> float:
-    """Whether a photograph has colours of its own.
-
-    Args:
-        photo: (h, w, 3) sRGB in [0, 1]; a reduced copy suffices.
-
-    Returns:
-        0 for a grey or evenly tinted (sepia) photograph, 1 for one in colour.
-    """
-    ycc = to_ycc(photo).reshape(-1, 3).astype(np.float64)
-    luma = ycc[:, 0] - 0.5
-    toning = np.stack([np.ones_like(luma), luma, luma**2], axis=1)
-    fit, *_ = np.linalg.lstsq(toning, ycc[:, 1:], rcond=None)
-    spread = float(np.sqrt(((ycc[:, 1:] - toning @ fit) ** 2).sum(axis=1).mean()))
-    chroma = float(np.sqrt((ycc[:, 1:] ** 2).sum(axis=1).mean()))
-    by_spread = float(np.interp(spread, _SPREADS, (0, 1)))
-    return min(by_spread, float(np.interp(spread, [f * chroma for f in _SPREAD_FRACS], (0, 1))))
 
 
 @dataclass(frozen=True)
@@ -173,7 +133,7 @@ class GlobalPass:
         restored: Floats,
         marks: Floats,
         *,
-        colorfulness: float,
+        own_color: float,
         height: int,
         width: int,
     ) -> None:
@@ -183,7 +143,7 @@ class GlobalPass:
             reduced: (h, w, 3) the reduced photograph, sRGB in [0, 1].
             restored: (h, w, 3) what the network made of it.
             marks: (h, w) in [0, 1].
-            colorfulness: Of the photograph, from `measure_colorfulness`.
+            own_color: Of the photograph, from `measure_own_color`.
             height: Of the photograph, px.
             width: Of the photograph, px.
         """
@@ -192,10 +152,10 @@ class GlobalPass:
         low.add(0, change, marks)
         self._tone = low.rows(0, len(marks))[..., :1]
         luma, chroma = to_ycc(restored)[..., 0], change[..., 1:]
-        if colorfulness < 1:
+        if own_color < 1:
             own = to_ycc(reduced)[..., 1:]
             even = _even_out_colors(luma, own + chroma, marks) - own
-            chroma = chroma + np.float32(1 - colorfulness) * (even - chroma)
+            chroma = chroma + np.float32(1 - own_color) * (even - chroma)
         self._slope, self._offset = _fit_chroma(luma, chroma, marks)
         self._enlarger = Enlarger(height / marks.shape[0], width / marks.shape[1], width)
 
@@ -271,9 +231,10 @@ def fuse(
     marks: Floats,
     spared: Floats,
     weights: Weights,
+    whole: GlobalPass | None,
     *,
-    global_rows: tuple[Floats, GlobalPass, int] | None,
-    colorfulness: float,
+    y0: int,
+    own_color: float,
 ) -> Floats:
     """Apply the wanted part of each aspect's change to some rows.
 
@@ -284,9 +245,9 @@ def fuse(
         marks: (h, W) in [0, 1]: what counts as damage.
         spared: (h, W) in [0, 1]: what else is to be left alone.
         weights: How much of each aspect.
-        global_rows: (h, W) change of tone, the global pass, first row; None where the local pass
-            saw the photograph as a whole.
-        colorfulness: From `measure_colorfulness`.
+        whole: The global pass; None where the local pass saw the photograph as a whole.
+        y0: First of the rows.
+        own_color: From `measure_own_color`.
 
     Returns:
         (h, W, 3) sRGB; equal to `photo` where nothing changes.
@@ -294,20 +255,20 @@ def fuse(
     detail = change - low
     grain = (1 - marks) * (1 - spared)
     own = to_ycc(photo)
-    if global_rows is None:
+    if whole is None:
         tone = low[..., 0]
         chroma = change[..., 1:] - marks[..., None] * detail[..., 1:]
     else:
-        tone, global_pass, y0 = global_rows
+        tone = whole.tone(y0, y0 + len(photo))
         luma = own[..., 0] + tone + (marks + grain) * detail[..., 0]
-        chroma = global_pass.chroma(y0, y0 + len(photo), luma)
-        chroma += np.float32(colorfulness) * grain[..., None] * detail[..., 1:]
+        chroma = whole.chroma(y0, y0 + len(photo), luma)
+        chroma += np.float32(own_color) * grain[..., None] * detail[..., 1:]
 
     applied = np.empty_like(change)
     applied[..., 0] = weights.tone * tone
-    applied[..., 0] += (weights.damage * marks + weights.denoise * grain) * detail[..., 0]
+    applied[..., 0] += (weights.repair * marks + weights.denoise * grain) * detail[..., 0]
     # In a photograph that stays monochrome, mended places must not become coloured.
-    mended = weights.damage * max(colorfulness, weights.color)
+    mended = weights.repair * max(own_color, weights.color)
     applied[..., 1:] = weights.color * chroma + mended * marks[..., None] * detail[..., 1:]
     _keep_plausible(own[..., 1:], applied[..., 1:])
     return fit_gamut(photo, photo + to_rgb(applied))

@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from functools import partial
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from restore.engine.network import Network
+from restore.events import Notice, Progress
 from restore.passes.fusion import (
     CELL_REDUCED_PX,
-    Enlarger,
     Floats,
     GlobalPass,
     LowFrequencies,
     Weights,
     fit_gamut,
     fuse,
-    measure_colorfulness,
-    to_ycc,
 )
 from restore.passes.grain import Grain
-from restore.passes.windows import Adjust, Band, Network, TiledRun
+from restore.passes.local import Band, restore_bands
+from restore.passes.marks import KnownMarks, ManyMarks, Marks, MarksArray, find_wide
+from restore.passes.windows import Cutting
 from restore.scan.profiles import ColorSpace, scale_to_samples
 from restore.settings import RestoreSettings
+from restore.ycc import measure_own_color, to_ycc
 
 # Short side of the reduced copy for the global pass, and the area it may have.
 GLOBAL_SIDE_PX = 256
@@ -34,9 +35,6 @@ _GLOBAL_AREA_PX = 1_000_000
 # Up to this much larger than the reduced copy, the local pass sees the photograph as a whole, and
 # if it has colours, that is all; colours laid on others are evened out by a global pass.
 _ONE_PASS_SCALE = 1.5
-# Marks of the reduced copy count at native resolution from the first probability on, and up to two
-# pixels from there from the second: soft rims of what is wide belong to it.
-_WIDE_MARKS_PROB, _WIDE_RIMS_PROB = 0.75, 0.15
 # Rows are fused in runs of about this many pixels: what float temporaries are made for.
 _CHUNK_PX = 1 << 19
 
@@ -84,183 +82,174 @@ class RowSource(Protocol):
         """A reader that is called with y0, y1 in unbroken order: (y1 - y0, W, C) samples."""
 
 
-class Adjuster(Protocol):
-    """What a network's global branch found out about a photograph."""
+def restore_photo(
+    network: Network,
+    source: RowSource,
+    settings: RestoreSettings,
+    *,
+    target: ColorSpace | None,
+    marks_in: NDArray[Any] | None,
+    tile_px: int,
+) -> Iterator[RestoredRows | Notice | Progress]:
+    """Restore a photograph; see `Restorer.restore_rows`."""
+    known = None if marks_in is None else KnownMarks(marks_in, source.height, source.width)
+    look = _look(network, source, known)
+    fusion = _Fusion(source, settings, target or source.space, known, look)
+    hidden = [marks for marks in (known, look.wide) if marks is not None]
+    yield from fusion.rows(
+        restore_bands(
+            network,
+            _SourcePixels(source),
+            look.grid,
+            ManyMarks(*hidden) if hidden else None,
+            Cutting.of(source.height, source.width, network.alignment),
+            tile_px=tile_px,
+        )
+    )
 
-    def __call__(
-        self,
-        window: Floats,
-        rows: NDArray[np.intp],
-        columns: NDArray[np.intp],
-        *,
-        height: int,
-        width: int,
-    ) -> Floats:
-        """Adjust a window.
 
-        Args:
-            window: (h, w, 3) sRGB.
-            rows: Which rows of the photograph they are.
-            columns: Which columns.
-            height: Of the photograph, or of a reduced copy, px.
-            width: Likewise.
+@dataclass(frozen=True)
+class _Look:
+    """What the reduced copy of a photograph tells.
 
-        Returns:
-            (h, w, 3).
-        """
+    Attributes:
+        own_color: From `measure_own_color`.
+        grid: From `Network.look`.
+        whole: The global pass; None where the local pass sees the photograph as a whole.
+        wide: Marks that escape the local pass.
+        scale: Pixels of the photograph per pixel of the copy.
+    """
+
+    own_color: float
+    grid: Floats
+    whole: GlobalPass | None
+    wide: KnownMarks | None
+    scale: float
 
 
-class PhotoRun:
-    """One photograph's restoration."""
+def _look(network: Network, source: RowSource, known: KnownMarks | None) -> _Look:
+    height, width = source.height, source.width
+    scale = min(height, width) / GLOBAL_SIDE_PX
+    scale = max(scale, math.sqrt(height * width / _GLOBAL_AREA_PX))
+    one_pass = scale <= _ONE_PASS_SCALE
+    scale = 1.0 if one_pass else scale
+    small = (max(1, round(height / scale)), max(1, round(width / scale)))
+    reduced = _SourcePixels(source).to_photo(source.reduced(*small))
+    own_color = measure_own_color(reduced)
+    grid = network.look(reduced)
+    if one_pass and own_color == 1:
+        return _Look(own_color, grid, None, None, scale)
+    copy_known = None if known is None else known.whole(*small)
+    restored, marks = _restore_copy(network, reduced, grid, copy_known)
+    wide = find_wide(marks, height, width)
+    marks = marks if copy_known is None else np.maximum(marks, copy_known)
+    whole = GlobalPass(reduced, restored, marks, own_color=own_color, height=height, width=width)
+    return _Look(own_color, grid, whole, wide, scale)
+
+
+def _restore_copy(
+    network: Network, reduced: Floats, grid: Floats, known: Floats | None
+) -> tuple[Floats, Floats]:
+    """A reduced copy restored (h, w, 3), and its marks (h, w)."""
+    marks: Marks | None = None if known is None else MarksArray(known)
+    pixels = _CopyPixels(reduced)
+    cutting = Cutting.of(pixels.height, pixels.width, network.alignment)
+    events = restore_bands(network, pixels, grid, marks, cutting, tile_px=max(reduced.shape[:2]))
+    bands = [band for band in events if isinstance(band, Band)]
+    restored = np.concatenate([band.restored for band in bands]).astype(np.float32)
+    return restored / np.float32(65535), np.concatenate([band.marks for band in bands])
+
+
+class _SourcePixels:
+    """A source as the network sees it."""
+
+    def __init__(self, source: RowSource) -> None:
+        self._source = source
+        self.height, self.width = source.height, source.width
+        self.open_rows = source.open_rows
+
+    def to_photo(self, samples: NDArray[Any]) -> Floats:
+        """Samples to (h, w, 3) sRGB, clipped to [0, 1]."""
+        return self._source.space.to_srgb(samples[..., : self._source.num_bands]).clip(0, 1)
+
+
+class _CopyPixels:
+    """A reduced copy, which is sRGB already."""
+
+    def __init__(self, photo: Floats) -> None:
+        self._photo = photo
+        self.height, self.width = photo.shape[:2]
+
+    def open_rows(self) -> Callable[[int, int], NDArray[Any]]:
+        """A reader of rows."""
+        return lambda y0, y1: self._photo[y0:y1]
+
+    def to_photo(self, samples: NDArray[Any]) -> Floats:
+        """Samples are the photograph."""
+        return samples
+
+
+class _Fusion:
+    """Takes in bands of the local pass, and gives back the rows that are settled."""
 
     def __init__(
         self,
-        network: Network,
         source: RowSource,
         settings: RestoreSettings,
-        target: ColorSpace | None,
-        marks_in: NDArray[Any] | None,
-        on_notice: Callable[[str], None],
-        on_progress: Callable[[float], None],
-        *,
-        alignment: int,
-        tile_px: int,
-        global_branch: Callable[[Floats], Adjuster | None],
+        target: ColorSpace,
+        known: KnownMarks | None,
+        look: _Look,
     ) -> None:
-        """Look at the reduced copy; see `Restorer.restore_rows`."""
-        self.network, self.source, self.settings = network, source, settings
-        self.alignment, self.tile_px = alignment, tile_px
-        self.target = target or source.space
-        self.known = None if marks_in is None else KnownMarks(marks_in, source.height, source.width)
-        self.on_notice, self.on_progress = on_notice, on_progress
-        self.num_out = 3 if source.num_bands == 3 or settings.gives_color else 1
+        self.source, self.settings, self.target = source, settings, target
+        self.known, self.look = known, look
+        self.pixels = _SourcePixels(source)
+        self.num_out = settings.count_bands(source.num_bands)
         self.grain = Grain(settings.regrain) if settings.regrain else None
-
-        height, width = source.height, source.width
-        scale = min(height, width) / GLOBAL_SIDE_PX
-        scale = max(scale, math.sqrt(height * width / _GLOBAL_AREA_PX))
-        one_pass = scale <= _ONE_PASS_SCALE
-        scale = 1.0 if one_pass else scale
-        small = (max(1, round(height / scale)), max(1, round(width / scale)))
-        reduced = self._to_photo(source.reduced(*small))
-        self.colorfulness = measure_colorfulness(reduced)
-        self.adjust = global_branch(reduced)
-        alone = one_pass and self.colorfulness == 1
-        self.global_pass: GlobalPass | None = None
-        self.wide: KnownMarks | None = None
-        if not alone:
-            self.global_pass, self.wide = self._run_global(reduced)
-        self.low = LowFrequencies(height, width, max(1, round(CELL_REDUCED_PX * scale)))
+        cell_px = max(1, round(CELL_REDUCED_PX * look.scale))
+        self.low = LowFrequencies(source.height, source.width, cell_px)
         # Without a wish for colour, colours that are there may still be mended.
-        color = settings.color * (1.0 if settings.colorize else self.colorfulness)
+        color = settings.color * (1.0 if settings.colorize else look.own_color)
         self.weights = Weights(
             denoise=settings.strength * settings.denoise,
-            damage=settings.strength * settings.damage,
+            repair=settings.strength * settings.repair,
             tone=settings.strength * settings.tone,
             color=settings.strength * color,
         )
 
-    def rows(self) -> Iterator[RestoredRows]:
-        """The restored photograph from top to bottom."""
-        height, width = self.source.height, self.source.width
-        done_px = 0
-
-        def count(area_px: int) -> None:
-            nonlocal done_px
-            done_px += area_px
-            self.on_progress(done_px / (height * width))
-
-        run = TiledRun(
-            network=self.network,
-            alignment=self.alignment,
-            height=height,
-            width=width,
-            read=self.source.open_rows(),
-            to_photo=self._to_photo,
-            adjust=self._adjust_to(height, width),
-            known_marks=self._hide if self.known or self.wide else None,
-            tile_px=self.tile_px,
-            on_notice=self.on_notice,
-            on_tile=count,
-        )
+    def rows(
+        self, events: Iterator[Band | Notice | Progress]
+    ) -> Iterator[RestoredRows | Notice | Progress]:
+        """The restored photograph from top to bottom; low frequencies need the band below."""
         waiting: list[Band] = []
-        for band in run.bands():
-            for y0, y1 in _chunks(band.y0, band.y1, width):
-                rows = slice(y0 - band.y0, y1 - band.y0)
-                marks = np.maximum(band.marks[rows], self._hide(y0, y1))
-                self.low.add(y0, self._change(band, rows), marks)
-            waiting.append(band)
-            while waiting and min(waiting[0].y1 + self.low.reach_px, height) <= band.y1:
+        for event in events:
+            if not isinstance(event, Band):
+                yield event
+                continue
+            self._gather(event)
+            waiting.append(event)
+            bottom = self.source.height
+            while waiting and min(waiting[0].y1 + self.low.reach_px, bottom) <= event.y1:
                 yield from self._fuse(waiting.pop(0))
 
-    def _adjust_to(self, height: int, width: int) -> Adjust | None:
-        if self.adjust is None:
-            return None
-        return partial(self.adjust, height=height, width=width)
-
-    def _to_photo(self, samples: NDArray[Any]) -> Floats:
-        return self.source.space.to_srgb(samples[..., : self.source.num_bands]).clip(0, 1)
+    def _gather(self, band: Band) -> None:
+        hidden = [marks for marks in (self.known, self.look.wide) if marks is not None]
+        for y0, y1 in _chunks(band.y0, band.y1, self.source.width):
+            rows = slice(y0 - band.y0, y1 - band.y0)
+            marks = np.maximum.reduce([band.marks[rows], *(m.rows(y0, y1) for m in hidden)])
+            self.low.add(y0, self._change(band, rows), marks)
 
     def _change(self, band: Band, rows: slice) -> Floats:
         """(h, W, 3) YCbCr change of the local pass."""
         restored = band.restored[rows].astype(np.float32) / np.float32(65535)
-        return to_ycc(restored - self._to_photo(band.samples[rows]))
-
-    def _hide(self, y0: int, y1: int) -> Floats:
-        """(y1 - y0, W) what is known to be damaged before the local pass looks."""
-        sources = [marks.rows(y0, y1) for marks in (self.known, self.wide) if marks is not None]
-        return np.maximum.reduce(sources) if sources else np.zeros((1, 1), np.float32)
-
-    def _run_global(self, reduced: Floats) -> tuple[GlobalPass, KnownMarks | None]:
-        """The global pass, and the marks that it found, if any: wide ones escape the local pass."""
-        height, width = reduced.shape[:2]
-        known = self.known.whole(height, width) if self.known else None
-        run = TiledRun(
-            network=self.network,
-            alignment=self.alignment,
-            height=height,
-            width=width,
-            read=lambda y0, y1: reduced[y0:y1],
-            to_photo=lambda samples: samples,
-            adjust=self._adjust_to(height, width),
-            known_marks=None if known is None else lambda y0, y1: known[y0:y1],
-            tile_px=max(height, width),
-            on_notice=self.on_notice,
-        )
-        bands = list(run.bands())
-        restored = np.concatenate([band.restored for band in bands]).astype(np.float32)
-        restored /= np.float32(65535)
-        marks = np.concatenate([band.marks for band in bands])
-        height, width = self.source.height, self.source.width
-        sure = (marks > _WIDE_MARKS_PROB).astype(np.uint8)
-        near = cv2.dilate(sure, np.ones((5, 5), np.uint8)) > 0
-        rims = near & (marks > _WIDE_RIMS_PROB)
-        wide = KnownMarks(rims, height, width) if rims.any() else None
-        marks = marks if known is None else np.maximum(marks, known)
-        whole = GlobalPass(
-            reduced, restored, marks, colorfulness=self.colorfulness, height=height, width=width
-        )
-        return whole, wide
+        return to_ycc(restored - self.pixels.to_photo(band.samples[rows]))
 
     def _fuse(self, band: Band) -> Iterator[RestoredRows]:
         num_bands, dtype = self.source.num_bands, band.samples.dtype
         for y0, y1 in _chunks(band.y0, band.y1, self.source.width):
             rows = slice(y0 - band.y0, y1 - band.y0)
-            samples, marks = band.samples[rows], band.marks[rows]
-            if self.wide is not None:
-                marks = np.maximum(marks, self.wide.rows(y0, y1))
-            found = marks
-            spared = np.zeros_like(marks)
-            if self.known is not None:
-                given = self.known.rows(y0, y1)
-                if self.settings.marks_mode == "replace":
-                    marks, spared = given, found
-                else:
-                    marks = np.maximum(found, given)
+            samples = band.samples[rows]
+            marks, spared = self._choose_marks(band.marks[rows], y0, y1)
             photo = self.source.space.to_srgb(samples[..., :num_bands])
-            global_rows = None
-            if self.global_pass is not None:
-                global_rows = (self.global_pass.tone(y0, y1), self.global_pass, y0)
             fused = fuse(
                 photo,
                 self._change(band, rows),
@@ -268,8 +257,9 @@ class PhotoRun:
                 marks,
                 spared,
                 self.weights,
-                global_rows=global_rows,
-                colorfulness=self.colorfulness,
+                self.look.whole,
+                y0=y0,
+                own_color=self.look.own_color,
             )
             if self.grain is not None:
                 fused = fit_gamut(photo, fused + self.grain.rows(y0, fused)[..., None])
@@ -281,38 +271,17 @@ class PhotoRun:
             out = np.concatenate([out, samples[..., num_bands:]], axis=-1)
             yield RestoredRows(y0, out, scale_to_samples(marks, np.dtype(np.uint8)))
 
-
-class KnownMarks:
-    """Marks that the caller painted, at any size, laid over a photograph."""
-
-    def __init__(self, marks: NDArray[Any], height: int, width: int) -> None:
-        """Take (h, w) marks; unsigned integers count from half their range on.
-
-        Raises:
-            ValueError: If the array isn't (h, w).
-        """
-        if marks.ndim != 2 or 0 in marks.shape:
-            raise ValueError(f"expected marks (h, w), got {marks.shape}")
-        if marks.dtype in (np.uint8, np.uint16):
-            marks = marks > np.iinfo(marks.dtype).max // 2
-        self._marks = (marks != 0).astype(np.float32)
-        if marks.shape[0] > height or marks.shape[1] > width:
-            size = (min(marks.shape[1], width), min(marks.shape[0], height))
-            self._marks = cv2.resize(self._marks, size, interpolation=cv2.INTER_AREA)
-            self._marks = np.ceil(self._marks - 0.05)  # a thin stroke stays a stroke
-        self._enlarger = Enlarger(
-            height / self._marks.shape[0], width / self._marks.shape[1], width
-        )
-
-    def rows(self, y0: int, y1: int) -> Floats:
-        """(y1 - y0, W) in [0, 1]."""
-        return self._enlarger.rows(self._marks[..., None], y0, y1)[..., 0]
-
-    def whole(self, height: int, width: int) -> Floats:
-        """(height, width) in [0, 1]."""
-        shrinks = self._marks.shape[0] > height
-        how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        return cv2.resize(self._marks, (width, height), interpolation=how).astype(np.float32)
+    def _choose_marks(self, found: Floats, y0: int, y1: int) -> tuple[Floats, Floats]:
+        """(h, W) what counts as damage, and what else is to be left alone."""
+        if self.look.wide is not None:
+            found = np.maximum(found, self.look.wide.rows(y0, y1))
+        spared = np.zeros_like(found)
+        if self.known is None:
+            return found, spared
+        given = self.known.rows(y0, y1)
+        if self.settings.marks_mode == "replace":
+            return given, found
+        return np.maximum(found, given), spared
 
 
 def _chunks(y0: int, y1: int, width: int) -> Iterator[tuple[int, int]]:

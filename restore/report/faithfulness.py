@@ -18,12 +18,12 @@ import torch
 from numpy.typing import NDArray
 
 from restore.errors import RestoreError
-from restore.passes.fusion import LUMA_WEIGHTS, measure_colorfulness, to_ycc
 from restore.report.fit import DamageEstimate, estimate_damage
 from restore.report.grain_fit import GrainEstimate, fit_grain
 from restore.report.redamage import Damage, add_light_and_grain, age_and_mark, expose
 from restore.report.unexplained import UNEXPLAINED, Region, find_unexplained, outline
 from restore.scan.profiles import scale_to_unit
+from restore.ycc import LUMA_WEIGHTS, measure_own_color, to_ycc
 
 Floats = NDArray[np.float32]
 
@@ -182,9 +182,7 @@ def measure_faithfulness(
     before, after = (_prepare(photo, size) for photo in (original, restored))
     opacity = _prepare(marks, size)[..., 0]
     weight = (cv2.dilate(opacity, np.ones((3, 3), np.uint8)) < _MARK).astype(np.float32)
-    damage = estimate_damage(
-        after, before, weight, is_monochrome=measure_colorfulness(before) < 0.5
-    )
+    damage = estimate_damage(after, before, weight, is_monochrome=measure_own_color(before) < 0.5)
     twin = damage.damage(*weight.shape)
     developed, expected = _apply(after, twin)
     tone = np.asarray(developed @ LUMA_WEIGHTS, np.float32)

@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from restore.passes.fusion import LUMA_WEIGHTS
 from restore.report.redamage import NUM_KNOTS, Damage, redamage
+from restore.ycc import LUMA_WEIGHTS
 
 Floats = NDArray[np.float32]
 

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restore.errors import PhotoError
-from restore.passes.fusion import LUMA_WEIGHTS
 from restore.report.faithfulness import Faithfulness, Floats
 from restore.report.unexplained import Region
 from restore.scan.output import PrivateFolder
+from restore.ycc import LUMA_WEIGHTS
 
 _JPEG_QUALITY = 88
 _MARKS_COLOR, _INVENTED_COLOR, _CHROMA_COLOR = (0.85, 0.1, 0.1), (0.95, 0.55, 0.0), (0.0, 0.45, 0.7)

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from restore.passes.fusion import LUMA_WEIGHTS
 from restore.report.grain_fit import GrainEstimate
+from restore.ycc import LUMA_WEIGHTS
 
 Floats = NDArray[np.float32]
 

@@ -70,17 +70,15 @@ def watch(
 
 def work(first_seed: int) -> None:
     """Restore damaged photographs for ever, saying each seed and how it ended."""
-    import torch
-    from photo_zoo import ZOO, tiny_generator
+    from photo_zoo import ZOO, load_restorer
 
     from restore.errors import PhotoError
+    from restore.events import Progress
     from restore.job import run_job
     from restore.plan import Job
-    from restore.restorer import Restorer
     from restore.settings import RestoreSettings
 
-    torch.set_num_threads(1)
-    restorer = Restorer(tiny_generator(seed=None), precision="fp32", tile_px=128)
+    restorer = load_restorer("identity", tile_px=128)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for zoo_name, entry in ZOO.items():
@@ -98,7 +96,9 @@ def work(first_seed: int) -> None:
             output = place / f"out{rng.choice(['.png', '.jpg', '.tif', '.webp'])}"
             try:
                 job = Job(photo, output, version="0")
-                run_job(restorer, job, RestoreSettings(), on_progress=tell_busy)
+                for event in run_job(restorer, job, RestoreSettings()):
+                    if isinstance(event, Progress):
+                        tell_busy(event.done_frac)
                 expected = {photo, output}
                 print("end restored", flush=True)
             except PhotoError as error:

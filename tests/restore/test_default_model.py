@@ -1,12 +1,10 @@
 """The weights that are shipped: small, ours, and better than leaving a photograph alone."""
 
-import json
 from pathlib import Path
 
 import cv2
 import numpy as np
 import skimage.data
-from safetensors import safe_open
 
 from degrade.crop import cut_photo
 from degrade.profile import load_profile
@@ -14,19 +12,17 @@ from degrade.render import render
 from degrade.sampling import draw_recipe
 from degrade.textures import Textures
 from restore import Restorer
-from restore.network.checkpoint import default_model_path
+from restore.engine.model_file import default_model_path, read_metadata
 
 
 def test_default_weights_fit_and_say_what_they_are() -> None:
-    """At most 24 MB, safetensors, with configuration, data and scores in the metadata."""
+    """At most 24 MB, with configuration, data and scores in what they say of themselves."""
     path = default_model_path()
     assert path.stat().st_size <= 24e6
-    with safe_open(path, "np") as file:
-        metadata = file.metadata()
-    described = json.loads(metadata["old_pictures_restoration"])
-    assert described["config"]["widths"]
-    assert described["data"]["profile"] == "model-profile"
-    assert described["scores"]
+    metadata = read_metadata(path)
+    assert metadata.config["widths"]
+    assert metadata.data["profile"] == "model-profile"
+    assert metadata.scores
 
 
 def test_default_model_removes_scratches_and_brings_back_tone() -> None:

@@ -17,9 +17,10 @@ from photo_zoo import (
     ZOO,
     draw_grey,
     draw_photo,
+    finish_job,
+    load_restorer,
     profile,
     read_with_pillow,
-    tiny_generator,
     write_pillow,
     write_png16,
     write_tifffile,
@@ -27,7 +28,6 @@ from photo_zoo import (
 from PIL import Image
 
 from restore.errors import PhotoError
-from restore.job import run_job
 from restore.plan import Job, default_output
 from restore.restorer import Restorer
 from restore.scan.photo import Photo
@@ -35,8 +35,8 @@ from restore.scan.provenance import Provenance, extend_xmp, set_upright
 from restore.settings import RestoreSettings
 
 GREY = RestoreSettings(colorize=False)
-UNTOUCHED = Restorer(tiny_generator(seed=None))
-CHANGED = Restorer(tiny_generator(), precision="fp32")
+UNTOUCHED = load_restorer("identity")
+CHANGED = load_restorer("tiny")
 
 
 def _restore(
@@ -47,7 +47,7 @@ def _restore(
     **options: Any,
 ) -> Path:
     output = output or default_output(path)
-    run_job(restorer, Job(path, output, version="0", **options), settings)
+    finish_job(restorer, Job(path, output, version="0", **options), settings)
     return output
 
 
@@ -221,7 +221,7 @@ def test_provenance_is_written_unless_unwanted(suffix: str, tmp_path: Path) -> N
     with Photo(said) as photo:
         xmp = photo.header.get("xmp-data")
     assert b"old-pictures-restoration 0" in xmp
-    assert b"restored with unnamed model" in xmp
+    assert b"restored with identity" in xmp
     assert str(datetime.now().year).encode() in xmp
     with Photo(silent) as photo:
         assert not photo.header.get_typeof("xmp-data")
@@ -274,7 +274,7 @@ def test_default_name_follows_the_photo(name: str, restored: str, tmp_path: Path
 def test_deep_photo_as_jpeg_has_eight_bits(tmp_path: Path) -> None:
     """16 bits become 8 where the format asked for holds no more, and the user is told."""
     write_png16(draw_grey(deep=True))(tmp_path / "photo.png")
-    report = run_job(UNTOUCHED, Job(tmp_path / "photo.png", tmp_path / "out.jpg"), GREY)
+    report = finish_job(UNTOUCHED, Job(tmp_path / "photo.png", tmp_path / "out.jpg"), GREY)
     assert "8 bits" in report["notices"][0]
     assert np.abs(_samples(tmp_path / "out.jpg").astype(int) - draw_grey()).max() <= 8
 
@@ -301,7 +301,7 @@ def test_failed_run_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     Image.fromarray(draw_photo(600, 400)).save(path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(PhotoError):
-        _restore(path, restorer=Restorer(tiny_generator(), tile_px=64))
+        _restore(path, restorer=load_restorer("tiny", tile_px=64))
     assert [entry.name for entry in tmp_path.iterdir()] == ["photo.png"]
 
 

@@ -12,16 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from photo_zoo import draw_photo, read_with_pillow, save_tiny, write_pillow
+from photo_zoo import MODELS, draw_photo, read_with_pillow, write_pillow
 from PIL import Image
 
 from restore.cli import main
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model() -> Path:
     """Weights of a small network that changes photographs."""
-    return save_tiny(tmp_path_factory.mktemp("model") / "tiny.safetensors")
+    return MODELS / "tiny.zip"
 
 
 @pytest.fixture
@@ -70,11 +70,33 @@ def test_folder_is_restored_flat_or_deep(album: Path, model: Path) -> None:
     assert status == {"a.jpg": "skipped", "b.png": "skipped", "deep/c.tif": "restored"}
 
 
-def test_out_dir_repeats_folders(album: Path, model: Path) -> None:
-    """--out-dir is made, and not searched for photographs."""
+def test_output_folder_repeats_folders(album: Path, model: Path) -> None:
+    """The folder that -o names is made, and not searched for photographs."""
     for _ in range(2):
-        assert _run(".", "--recursive", "--model", model, "--out-dir", "out").exit_code == 0
+        assert _run(".", "--recursive", "--model", model, "-o", "out").exit_code == 0
     assert _names(album / "out") == ["a.restored.jpg", "b.restored.png", "deep/c.restored.tif"]
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_output_may_be_a_folder_for_one_photo(album: Path, model: Path, exists: bool) -> None:
+    """A folder that exists, or a name without a suffix, takes the photograph under its name."""
+    if exists:
+        Path("new.prints").mkdir()
+    folder = "new.prints" if exists else "prints"
+    assert _run("a.jpg", "--model", model, "-o", folder).exit_code == 0
+    assert _names(album / folder) == ["a.restored.jpg"]
+
+
+def test_old_options_go_on_working(album: Path, model: Path) -> None:
+    """--out-dir and --damage of version 0.1 do what -o and --repair do, and aren't shown."""
+    off = ["--denoise", "0", "--tone", "0", "--color", "0", "--model", str(model)]
+    assert _run("a.jpg", "--damage", "0.5", *off, "--out-dir", "old").exit_code == 0
+    assert _run("a.jpg", "--repair", "0.5", *off, "-o", "new").exit_code == 0
+    old, new = (read_with_pillow(Path(f, "a.restored.jpg")) for f in ("old", "new"))
+    assert np.array_equal(np.asarray(old), np.asarray(new))
+    shown = _run("--help").output
+    assert "--damage" not in shown
+    assert "--out-dir" not in shown
 
 
 def test_pattern_is_expanded(album: Path, model: Path) -> None:
@@ -221,8 +243,11 @@ def test_zero_strength_copies_the_file(album: Path, model: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["a.jpg", "b.png", "-o", "x.png"], "-o takes one photograph"),
-        (["a.jpg", "-o", "x.png", "--out-dir", "out"], "not both"),
+        (
+            ["a.jpg", "b.png", "-o", "x.png"],
+            "for several name a folder, as in -o x",
+        ),
+        (["a.jpg", "-o", "x.png", "--out-dir", "out"], "give -o once"),
         (["a.jpg", "--strength", "1.5"], "0<=x<=1"),
         (["a.jpg", "--device", "abacus"], "abacus"),
         (["a.jpg", "--model", "nowhere"], "does not exist"),
@@ -239,7 +264,7 @@ def test_bad_options_are_usage_errors(album: Path, arguments: list[str], reason:
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["a.jpg", "--model", "b.png"], "not a weights file"),
+        (["a.jpg", "--model", "b.png"], "not a file of weights"),
         (["empty"], "no photographs in this folder"),
         (["*.xyz"], "no photograph has such a name"),
         (["a.jpg", "-o", "x.bmp"], "can't write .bmp"),
@@ -293,6 +318,11 @@ def test_docs_name_every_option_and_no_other() -> None:
     """docs/restore.md and the live command agree."""
     text = (Path(__file__).parents[2] / "docs" / "restore.md").read_text()
     named = set(re.findall(r"--[a-z][a-z-]+", text))
-    live = {option for parameter in main.params for option in parameter.opts if "--" in option}
+    live = {
+        option
+        for parameter in main.params
+        for option in parameter.opts
+        if "--" in option and not getattr(parameter, "hidden", False)
+    }
     assert live - named == {"--version"}
     assert named - live == {"--large"}  # of the benchmark

@@ -5,16 +5,15 @@ import pytest
 import safetensors.torch
 import torch
 
-from restore.errors import CheckpointError
-from restore.network.checkpoint import (
-    ModelMetadata,
-    default_model_path,
+from restore.engine.model_file import ModelMetadata
+from train.errors import CheckpointError
+from train.network.checkpoint import (
     load_generator,
     read_info,
     save_generator,
 )
-from restore.network.config import GeneratorConfig
-from restore.network.generator import Generator
+from train.network.config import GeneratorConfig
+from train.network.generator import Generator
 
 SMALL = GeneratorConfig(
     widths=(8, 16), encoder_blocks=(1, 1), decoder_blocks=(1,), marks_width=8, tone_scale=0
@@ -61,26 +60,6 @@ def test_checkpoint_stores_half_precision_by_default(tmp_path: Path, generator: 
     assert all(p.dtype == torch.float32 for p in loaded.parameters())
     photo = torch.rand(1, 3, 16, 16)
     torch.testing.assert_close(loaded(photo)[0], generator(photo)[0], atol=2e-3, rtol=0)
-
-
-def test_checkpoint_of_a_resnet_loads_without_fetching(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The file holds all weights: nothing is asked of the network."""
-
-    def fail(*_: object, **__: object) -> None:
-        raise AssertionError("fetched")
-
-    monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
-    generator = Generator(GeneratorConfig(decoder_blocks=(0,) * 5).with_resnet34())
-    path = tmp_path / "resnet.safetensors"
-    save_generator(path, generator, METADATA, dtype=torch.float32)
-    loaded, info = load_generator(path)
-    assert info.config.encoder == "resnet34"
-    assert all(
-        torch.equal(tensor, generator.state_dict()[name])
-        for name, tensor in loaded.state_dict().items()
-    )
 
 
 def test_equal_weights_give_equal_bytes(tmp_path: Path, generator: Generator) -> None:
@@ -214,11 +193,3 @@ def test_altered_metadata_is_refused(
     _rewrite(path, old, new)
     with pytest.raises(CheckpointError, match=message):
         load_generator(path)
-
-
-def test_default_model_lies_inside_the_package() -> None:
-    """The shipped weights are found beside the code."""
-    import restore
-
-    assert default_model_path().parent.parent == Path(restore.__path__[0])
-    assert default_model_path().suffix == ".safetensors"

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from training_runs import TINY, build_pairs
 
 from restore import Restorer
-from restore.network.checkpoint import ModelMetadata, load_generator, save_generator
-from restore.network.config import GeneratorConfig
-from restore.network.generator import Generator
-from restore.network.global_branch import GlobalBranch, Place, adjust_by_grid, reduce_photo
 from train.config import decode_config, encode_config, load_preset
 from train.errors import ConfigError, TrainError
+from train.network.checkpoint import ModelMetadata, load_generator, save_generator
+from train.network.config import GeneratorConfig
+from train.network.generator import Generator
+from train.network.global_branch import GlobalBranch, Place, adjust_by_grid, reduce_photo
 from train.run.learner import build_networks, choose_learners
 from train.run.run import Run
 

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from restore.network.config import GeneratorConfig
-from restore.network.generator import Generator, fill_from_around
+from train.network.config import GeneratorConfig
+from train.network.generator import Generator, fill_from_around
 
 RESNET = GeneratorConfig(marks_width=8, decoder_blocks=(0,) * 5).with_resnet34()
 SMALL = GeneratorConfig(
@@ -104,8 +104,7 @@ def test_untrained_generator_on_a_resnet_is_the_identity() -> None:
 def test_resnet_has_the_features_of_the_classifier() -> None:
     """With its weights and batch norms folded, the encoder computes what torchvision's does."""
     from torchvision.models import resnet34
-
-    from restore.network.resnet import ResnetEncoder
+    from train.network.resnet import ResnetEncoder
 
     torch.manual_seed(0)
     classifier = resnet34().eval()
@@ -131,7 +130,7 @@ def test_resnet_has_the_features_of_the_classifier() -> None:
 
 def test_resnet_takes_no_statistics_over_space() -> None:
     """What stands in one corner doesn't change finer features in the other."""
-    from restore.network.resnet import ResnetEncoder
+    from train.network.resnet import ResnetEncoder
 
     torch.manual_seed(0)
     encoder = ResnetEncoder().train()

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from restore.network.config import GeneratorConfig
-from restore.network.generator import Generator
-from restore.network.global_branch import adjust_by_grid
-from restore.network.toning import SATURATION, make_neutral, measure_toning, replace_colors
+from train.network.config import GeneratorConfig
+from train.network.generator import Generator
+from train.network.global_branch import adjust_by_grid
+from train.network.toning import SATURATION, make_neutral, measure_toning, replace_colors
 
 SMALL = GeneratorConfig(
     widths=(8, 16), encoder_blocks=(1, 1), decoder_blocks=(1,), tone_scale=0, global_px=64

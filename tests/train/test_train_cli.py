@@ -7,9 +7,9 @@ import msgspec
 import pytest
 from training_runs import TINY, build_pairs, run_train, write_preset
 
-from restore.network.checkpoint import read_info
 from train.config import decode_config, encode_config, list_presets, load_preset
 from train.errors import ConfigError
+from train.network.checkpoint import read_info
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +168,7 @@ def test_network_and_checkpoints_need_no_trainer() -> None:
         "import sys\n"
         "for name in ('fastai', 'train', 'degrade', 'lmdb', 'torchvision'):\n"
         "    sys.modules[name] = None\n"
-        "from restore.network.checkpoint import default_model_path, load_generator\n"
+        "from train.network.checkpoint import default_model_path, load_generator\n"
         "load_generator(default_model_path())\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

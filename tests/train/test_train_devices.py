@@ -12,7 +12,6 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from degrade import PairReader
-from restore.network.generator import Generator
 from train.config import load_preset
 from train.damage.twin import Damages, PackedDamage
 from train.data.pairs import Batch, to_batch
@@ -25,6 +24,7 @@ from train.losses.fidelity import (
     match_features,
 )
 from train.network.critic import Critic
+from train.network.generator import Generator
 
 SIDE_PX = 64
 CUDA = torch.device("cuda", 0)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from training_runs import TINY, Killed, build_pairs, kill_at, read_log, write_preset
 
-from restore.network.checkpoint import load_generator
+from train.network.checkpoint import load_generator
 from train.run.run import Run
 
 # Single precision, since half precision depends on how a batch is split.

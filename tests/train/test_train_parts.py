@@ -7,7 +7,6 @@ from training_runs import TINY, build_pairs
 
 from degrade import PairReader
 from degrade.textures import Textures
-from restore.network.generator import Generator
 from train.config import CriticConfig
 from train.damage.twin import damage_of
 from train.measure.baselines import keep_as_is, restore_classically
@@ -19,6 +18,7 @@ from train.measure.evaluate import (
     to_tensor,
 )
 from train.network.critic import Critic
+from train.network.generator import Generator
 from train.run.adversarial import Look, describe_verdict, judge_looks, score_look
 from train.run.callbacks import Average, Pace
 from train.run.learner import build_networks, build_schedule, share_rate

@@ -15,8 +15,6 @@ from store_photos import build_small, fill_folder
 from training_runs import TINY, Killed, build_pairs, kill_at, read_log
 
 from degrade import PairReader
-from restore.network.checkpoint import load_generator, read_info
-from restore.network.config import GeneratorConfig
 from train.config import TrainConfig, decode_config, encode_config
 from train.damage.twin import Damages
 from train.data.pairs import StagePairs, stack_samples, to_batch
@@ -30,6 +28,8 @@ from train.errors import (
 )
 from train.losses import consistency
 from train.losses.fidelity import FidelityLoss
+from train.network.checkpoint import load_generator, read_info
+from train.network.config import GeneratorConfig
 from train.run.learner import build_networks
 from train.run.run import Run, resume_run
 
@@ -341,7 +341,7 @@ def test_divergence_keeps_the_last_good_weights(
     ],
 )
 @pytest.mark.parametrize(
-    "place", ["restore.network.generator.Generator._encode", "train.losses.consistency.redamage"]
+    "place", ["train.network.generator.Generator._encode", "train.losses.consistency.redamage"]
 )
 def test_too_little_memory_is_one_line_and_keeps_the_state(
     pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, place: str
@@ -378,7 +378,7 @@ def test_other_errors_keep_their_traceback(
     def fail(*_: Any) -> None:
         raise RuntimeError("shapes cannot be multiplied")
 
-    monkeypatch.setattr("restore.network.generator.Generator._encode", fail)
+    monkeypatch.setattr("train.network.generator.Generator._encode", fail)
     with pytest.raises(RuntimeError, match="cannot be multiplied"):
         Run(tmp_path / "run", pairs, TINY).train()
 

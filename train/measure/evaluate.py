@@ -17,12 +17,12 @@ from torch import Tensor
 
 from degrade import PairReader, Recipe
 from degrade.errors import UnreadablePhoto
-from restore.network.generator import Generator
 from restore.report.redamage import Damage, redamage
 from train.damage.twin import damage_of, find_textures
 from train.errors import DataError
 from train.measure import metrics
 from train.measure.baselines import Photo, keep_as_is, restore_classically
+from train.network.generator import Generator
 
 Method = Callable[[Photo], tuple[Photo, Photo]]
 

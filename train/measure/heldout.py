@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from restore.network.generator import Generator
 from train.data.pairs import HeldoutLoader
 from train.fastai_names import Callback, CancelValidException
 from train.measure import metrics
+from train.network.generator import Generator
 
 _SHEET_PHOTOS = 8
 

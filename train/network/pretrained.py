@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from restore.network.generator import Generator
 from train.errors import TrainError
+from train.network.generator import Generator
 
 
 def load_classifiers(generator: Generator) -> None:
@@ -20,8 +20,6 @@ def load_classifiers(generator: Generator) -> None:
     Raises:
         TrainError: If they can't be had.
     """
-    if generator.resnet is not None:
-        generator.resnet.load_classifier(fetch_resnet34())
     if generator.global_branch is not None:
         generator.global_branch.encoder.load_classifier(read_lite0())
 

@@ -9,13 +9,16 @@ from pathlib import Path
 import msgspec
 import torch
 
-from restore.network.checkpoint import ModelMetadata, read_info, save_generator
-from restore.network.generator import Generator
+from restore.engine.model_file import ModelMetadata
 from train.config import TrainConfig, decode_config, encode_config
 from train.errors import RunError
+from train.network.checkpoint import load_generator, read_info, save_generator
+from train.network.export import export_generator
+from train.network.generator import Generator
 from train.run.state import STATE_NAME, load_state
 
-MODEL_NAME = "model.safetensors"
+CHECKPOINT_NAME = "checkpoint.safetensors"
+MODEL_NAME = "model.zip"
 CONFIG_NAME = "config.json"
 
 
@@ -43,7 +46,7 @@ def prepare_folder(folder: Path, config: TrainConfig, *, is_resumed: bool) -> No
         folder.mkdir(parents=True, exist_ok=True)
         if not is_resumed:
             _remove_run(folder)
-        for name in (STATE_NAME, MODEL_NAME):
+        for name in (STATE_NAME, CHECKPOINT_NAME, MODEL_NAME):
             for aside in folder.glob(f".{name}.*"):  # of a process killed while it saved
                 aside.unlink()
         (folder / CONFIG_NAME).write_bytes(
@@ -57,38 +60,48 @@ def _remove_run(folder: Path) -> None:
     """Remove what a run writes, and nothing else."""
     for name in ("sheets", "tensorboard"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    for pattern in ("*.csv", "*.json", "*.safetensors", STATE_NAME):
+    for pattern in ("*.csv", "*.json", "*.safetensors", MODEL_NAME, STATE_NAME):
         for path in folder.glob(pattern):
             path.unlink()
 
 
-def export_run(
-    folder: Path,
+def export_weights(
+    source: Path,
     output: Path,
     *,
     name: str | None = None,
     description: str | None = None,
     half: bool = True,
 ) -> None:
-    """Write the weight average of a run's last state as a weights file.
+    """Write weights for `restore` (.zip), or as a checkpoint (.safetensors).
 
     Args:
-        folder: Of the run, finished or not.
-        output: Weights file.
-        name: Instead of the run's.
+        source: Folder of a run, finished or not, whose weight average is taken; or a checkpoint,
+            or an exported file.
+        output: File to write; its suffix says which kind.
+        name: Instead of the one that the weights have.
         description: Likewise.
         half: Store float16 instead of float32.
 
     Raises:
-        RunError: If there is no run.
-        restore.errors.CheckpointError: If the file can't be written.
+        RunError: If there is no run, or the output is of no kind that is known.
+        CheckpointError: If a file can't be read or written.
     """
-    state = load_state(folder)
-    config = decode_config(state.config.encode(), str(folder))
-    generator = Generator(config.generator)
-    generator.load_state_dict(state.tensors["average"])
-    exported = folder / MODEL_NAME  # missing before a run's first look
-    known = read_info(exported).metadata if exported.exists() else ModelMetadata(config.name)
+    if output.suffix not in (".zip", ".safetensors"):
+        raise RunError(f"{output}: weights for restore are written as .zip, others as .safetensors")
+    if source.is_dir():
+        state = load_state(source)
+        config = decode_config(state.config.encode(), str(source))
+        generator = Generator(config.generator)
+        generator.load_state_dict(state.tensors["average"])
+        saved = source / CHECKPOINT_NAME  # missing before a run's first look
+        known = read_info(saved).metadata if saved.exists() else ModelMetadata(config.name)
+    else:
+        generator, info = load_generator(source)
+        known = info.metadata
     metadata = replace(known, name=name or known.name, description=description or known.description)
-    dtype = torch.float16 if half else torch.float32
-    save_generator(output, generator, metadata, dtype=dtype)
+    if output.suffix == ".zip":
+        export_generator(output, generator, metadata, half=half)
+    else:
+        dtype = torch.float16 if half else torch.float32
+        save_generator(output, generator, metadata, dtype=dtype)

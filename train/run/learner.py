@@ -10,9 +10,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from restore.network.checkpoint import load_generator
-from restore.network.config import GeneratorConfig
-from restore.network.generator import Generator
 from train import parallel
 from train.config import StageConfig, TrainConfig
 from train.errors import TrainError
@@ -26,7 +23,10 @@ from train.fastai_names import (
     combined_cos,
 )
 from train.losses.fidelity import CoarseLoss, FidelityLoss
+from train.network.checkpoint import load_generator
+from train.network.config import GeneratorConfig
 from train.network.critic import Critic
+from train.network.generator import Generator
 from train.network.pretrained import load_classifiers
 
 # Inputs of a layer that learns at the schedule's rate: 3 x 3 pixels of 64 channels.

@@ -22,7 +22,7 @@ import click
 import msgspec
 
 from degrade import PairReader
-from restore.network.checkpoint import ModelMetadata, save_generator
+from restore.engine.model_file import ModelMetadata
 from train import parallel
 from train.config import StageConfig, TrainConfig, decode_config, describe_config, encode_config
 from train.data.pairs import HeldoutLoader, StagePairs, build_loaders
@@ -37,6 +37,8 @@ from train.errors import (
 from train.fastai_names import Callback
 from train.losses.consistency import Consistency
 from train.measure.heldout import Heldout, measure_heldout
+from train.network.checkpoint import save_generator
+from train.network.export import check_exporter, export_generator
 from train.run.adversarial import CriticTraining, Look, describe_verdict, judge_looks
 from train.run.callbacks import (
     Autocast,
@@ -48,7 +50,7 @@ from train.run.callbacks import (
     Stopper,
     find_report_interval,
 )
-from train.run.folder import MODEL_NAME, check_folder, prepare_folder
+from train.run.folder import CHECKPOINT_NAME, MODEL_NAME, check_folder, prepare_folder
 from train.run.learner import Networks, build_learner, build_networks, build_schedule
 from train.run.log import RunLog, StepLog
 from train.run.state import (
@@ -104,7 +106,8 @@ class Run:
             _say("no held-out pairs in this build: measuring on pairs trained on")
             heldout = self.reader
         self.device = parallel.pick_device()
-        # Fail before the first stage rather than at a later one.
+        # Fail before the first stage rather than at a later one, or at the end.
+        check_exporter()
         for number, stage in enumerate(config.stages):
             parallel.share_batch(stage.batch)
             StagePairs(self.reader, stage, config.seed, number)
@@ -199,11 +202,22 @@ class Run:
         save_state(self.folder, state)
 
     def export(self, scores: dict[str, float]) -> None:
-        """Write the weight average for `restore`."""
-        if not parallel.is_main():
-            return
+        """Write the weight average for `restore`, and as a checkpoint."""
+        if parallel.is_main():
+            self._save_checkpoint(scores)
+            metadata = self._describe(scores)
+            export_generator(self.folder / MODEL_NAME, self.networks.average, metadata)
+
+    def _save_checkpoint(self, scores: dict[str, float]) -> None:
+        """Write the weight average, to look at and to train on."""
+        if parallel.is_main():
+            save_generator(
+                self.folder / CHECKPOINT_NAME, self.networks.average, self._describe(scores)
+            )
+
+    def _describe(self, scores: dict[str, float]) -> ModelMetadata:
         manifest = self.reader.manifest
-        metadata = ModelMetadata(
+        return ModelMetadata(
             name=f"{self.config.name}-{self.position.total_steps}",
             description=f"Trained with the {self.config.name} preset for "
             f"{self.position.total_steps} steps, "
@@ -218,13 +232,12 @@ class Run:
             scores=scores,
             created=date.today().isoformat(),
         )
-        save_generator(self.folder / MODEL_NAME, self.networks.average, metadata)
 
     def _explain_memory(self, what: str, field: str, error: Exception) -> BatchMemoryError:
         kept = self.folder / STATE_NAME
         go_on = f"the last state is kept in {kept}" if kept.exists() else "nothing was saved yet"
-        if (self.folder / MODEL_NAME).exists():
-            go_on += f", and {self.folder / MODEL_NAME} can be trained on with --init"
+        if (self.folder / CHECKPOINT_NAME).exists():
+            go_on += f", and {self.folder / CHECKPOINT_NAME} can be trained on with --init"
         return BatchMemoryError(
             f"too little memory for {what} (stage {self.position.stage + 1}, step "
             f"{self.position.step}; {last_line(error)}): set a smaller {field} in a preset file; "
@@ -338,7 +351,7 @@ class Run:
         return parallel.agree(scores)
 
     def _look(self, stage: StageConfig, stopper: Stopper) -> None:
-        """Measure the average, draw a sheet, export; in an adversarial stage judge."""
+        """Measure the average, draw a sheet, save a checkpoint; in an adversarial stage judge."""
         if stage.kind == "critic":
             return
         name = self._name_stage(stage)
@@ -357,7 +370,7 @@ class Run:
                 self.best = copy.deepcopy(self.networks.average.state_dict())
             stopper.must_stop = is_stale
         self.position.looked_steps = self.position.total_steps
-        self.export(scores)
+        self._save_checkpoint(scores)
         if self.position.step % self.config.log_steps == 0:  # the log's window is empty
             self.save()
 

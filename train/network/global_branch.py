@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from restore.network.layers import ResidualBlock, fold_batch_norm
+from train.network.layers import ResidualBlock, fold_batch_norm
 
 # EfficientNet-Lite0 without its last block: expansion, channels, blocks, stride, kernel side.
 _STAGES = (

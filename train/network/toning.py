@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from restore.passes.fusion import LUMA_WEIGHTS, measure_colorfulness
+from restore.ycc import LUMA_WEIGHTS, measure_own_color
 
 SATURATION = 1.08
 """The likeliest guess at a colour, a mean, is duller than any that may have been; this much."""
@@ -26,7 +26,7 @@ def measure_toning(photos: Tensor) -> Tensor:
         (N,), 1 for grey and evenly tinted ones, 0 from the first doubt on.
     """
     pixels = photos.detach().permute(0, 2, 3, 1).float().cpu().numpy()
-    own = [min(1.0, 2 * measure_colorfulness(photo)) for photo in pixels]
+    own = [min(1.0, 2 * measure_own_color(photo)) for photo in pixels]
     return 1 - photos.new_tensor(own)
 
 

@@ -1,50 +1,30 @@
-"""Weights files: safetensors with the network's configuration and what is known of the training.
+"""Checkpoints: safetensors with the network's configuration and what is known of the training.
 
-Nothing that a user loads is a pickle. A file holds one metadata entry, JSON, so that equal weights
-and metadata give equal bytes.
+Training goes on from them, and from files of weights that were exported for `restore`, which hold
+the same weights (train/network/export.py). Nothing here is a pickle. A checkpoint holds one
+metadata entry, JSON, so that equal weights and metadata give equal bytes.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
 
-from restore.errors import CheckpointError
-from restore.network.generator import Generator, GeneratorConfig
+from restore.engine.model_file import ModelMetadata, read_metadata
+from restore.errors import ModelError
+from train.errors import CheckpointError
+from train.network.generator import Generator, GeneratorConfig
+from train.write_aside import write_aside
 
 FORMAT_VERSION = 1
 _METADATA_KEY = "old_pictures_restoration"
-
-
-@dataclass(frozen=True)
-class ModelMetadata:
-    """What a weights file says of itself.
-
-    Attributes:
-        name: Short name, shown by `restore`.
-        description: One sentence.
-        data: What it was trained on (JSON values).
-        scores: Measured on held-out pairs.
-        created: ISO 8601 date, or empty.
-        format_version: Of the file.
-    """
-
-    name: str
-    description: str = ""
-    data: Mapping[str, Any] = field(default_factory=dict)
-    scores: Mapping[str, float] = field(default_factory=dict)
-    created: str = ""
-    format_version: int = FORMAT_VERSION
 
 
 @dataclass(frozen=True)
@@ -53,11 +33,6 @@ class CheckpointInfo:
 
     config: GeneratorConfig
     metadata: ModelMetadata
-
-
-def default_model_path() -> Path:
-    """The weights that come with the package."""
-    return Path(__file__).parents[1] / "weights" / "default.safetensors"
 
 
 def save_generator(
@@ -84,7 +59,7 @@ def save_generator(
         if not torch.isfinite(tensors[name]).all():
             raise CheckpointError(f"{path}: {name} isn't finite as {dtype}; nothing was written")
     document = {
-        "format_version": metadata.format_version,
+        "format_version": FORMAT_VERSION,
         "config": generator.config.to_dict(),
         "name": metadata.name,
         "description": metadata.description,
@@ -93,26 +68,32 @@ def save_generator(
         "created": metadata.created,
     }
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    _write_aside(path, safetensors.torch.save(tensors, metadata={_METADATA_KEY: text}))
+    write_aside(path, safetensors.torch.save(tensors, metadata={_METADATA_KEY: text}))
 
 
 def read_info(path: Path) -> CheckpointInfo:
-    """Read a weights file's configuration and metadata, not its weights.
+    """Read the configuration and metadata of a checkpoint or an exported file, not its weights.
 
     Raises:
         CheckpointError: If the file is missing, damaged or not one of ours.
     """
+    if _is_exported(path):
+        try:
+            metadata = read_metadata(path)
+            return CheckpointInfo(GeneratorConfig.from_dict(metadata.config), metadata)
+        except (ModelError, ValueError) as error:
+            raise CheckpointError(str(error)) from error
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
+            entries = file.metadata() or {}
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file") from None
     except (OSError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"{path}: not a weights file ({_line(error)})") from error
-    if _METADATA_KEY not in metadata:
+    if _METADATA_KEY not in entries:
         raise CheckpointError(f"{path}: a safetensors file, but not of this project's network")
     try:
-        document = json.loads(metadata[_METADATA_KEY])
+        document = json.loads(entries[_METADATA_KEY])
         version = document["format_version"]
         if version != FORMAT_VERSION:
             raise CheckpointError(
@@ -130,7 +111,6 @@ def read_info(path: Path) -> CheckpointInfo:
                 data=dict(document["data"]),
                 scores=scores,
                 created=str(document["created"]),
-                format_version=version,
             ),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -143,7 +123,7 @@ def load_generator(
     """Load a generator, ready to restore.
 
     Args:
-        path: Weights file written by `save_generator`.
+        path: Written by `save_generator`, or by `train.network.export.export_generator`.
         device: Where to put it.
 
     Returns:
@@ -158,7 +138,12 @@ def load_generator(
         generator = Generator(info.config)
     expected = {name: tensor.shape for name, tensor in generator.state_dict().items()}
     try:
-        stored = safetensors.torch.load_file(path)
+        if _is_exported(path):
+            from train.network.export import read_weights
+
+            stored = read_weights(path)
+        else:
+            stored = safetensors.torch.load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"{path}: not a weights file ({_line(error)})") from error
     if expected != {name: tensor.shape for name, tensor in stored.items()}:
@@ -172,18 +157,13 @@ def load_generator(
     return generator, info
 
 
-def _write_aside(path: Path, content: bytes) -> None:
-    """Write beside `path`, then rename: a reader never sees half a file."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+def _is_exported(path: Path) -> bool:
+    """Whether a file is a ZIP archive."""
     try:
-        with open(aside, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise CheckpointError(f"{path}: can't be written ({_line(error)})") from error
+        with path.open("rb") as file:
+            return file.read(2) == b"PK"
+    except OSError:
+        return False  # opening it will tell
 
 
 def _line(error: Exception) -> str:

@@ -9,8 +9,7 @@ The wide decoder answers in the reverse order of the damage: at native resolutio
 away grain and what is left of marks, then a smooth field of colour matrices and offsets, read off
 at a coarse scale, undoes fading and toning, brings back contrast and lays colour.
 
-The encoder may also be that of an ImageNet classifier (restore/network/resnet.py). And a
-global branch (restore/network/global_branch.py) may settle tone and colour first, from a reduced
+A global branch (train/network/global_branch.py) may settle tone and colour first, from a reduced
 copy of the whole; the encoder then may see the original too, in which marks are as they came.
 
 Apart from the global branch nothing here looks at statistics over space (no batch, group or
@@ -21,19 +20,14 @@ the tile's edges, if it was adjusted by the grid of the whole and starts at a mu
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from restore.network.config import GeneratorConfig
-from restore.network.global_branch import GlobalBranch, add_affine, adjust_by_grid, reduce_photo
-from restore.network.layers import ResidualBlock
-from restore.network.toning import make_neutral, measure_toning, replace_colors
-
-if TYPE_CHECKING:
-    from restore.network.resnet import ResnetEncoder
+from train.network.config import GeneratorConfig
+from train.network.global_branch import GlobalBranch, add_affine, adjust_by_grid, reduce_photo
+from train.network.layers import ResidualBlock
+from train.network.toning import make_neutral, measure_toning, replace_colors
 
 __all__ = ["Generator", "GeneratorConfig", "fill_from_around"]
 
@@ -79,18 +73,9 @@ class Generator(nn.Module):
         self.global_branch = GlobalBranch() if config.global_px else None
         self.stem = nn.Conv2d(3 * config.stem_photos, widths[0], 3, padding=1)
         self.encoder = nn.ModuleList(map(_stack, widths, config.encoder_blocks))
-        self.down = nn.ModuleList()
-        self.resnet: ResnetEncoder | None = None
-        if config.encoder == "resnet34":
-            from restore.network.resnet import (
-                ResnetEncoder,
-            )  # it imports torchvision, which takes seconds
-
-            self.resnet = ResnetEncoder()
-        else:
-            self.down.extend(
-                nn.Conv2d(widths[i], widths[i + 1], 3, stride=2, padding=1) for i in range(num_up)
-            )
+        self.down = nn.ModuleList(
+            nn.Conv2d(widths[i], widths[i + 1], 3, stride=2, padding=1) for i in range(num_up)
+        )
 
         self.marks_in = nn.Conv2d(widths[-1], marks_width, 1)
         self.marks_skip = nn.ModuleList(nn.Conv2d(w, marks_width, 1) for w in widths[:-1])
@@ -200,8 +185,6 @@ class Generator(nn.Module):
         """Features of a photograph at every scale, native resolution first."""
         seen = photo if self.config.stem_photos == 1 else torch.cat([photo, original], dim=1)
         features: list[Tensor] = [self.encoder[0](self.stem(2 * seen - 1))]
-        if self.resnet is not None:
-            return features + self.resnet(photo)
         for down, blocks in zip(self.down, self.encoder[1:], strict=True):
             features.append(blocks(down(features[-1])))
         return features

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, Self
-
-ENCODERS = ("plain", "resnet34")
-"""Ways down; `plain` are the residual blocks of `widths` and `encoder_blocks`."""
-
-_RESNET34_WIDTHS = (64, 64, 128, 256, 512)
 
 
 @dataclass(frozen=True)
@@ -22,7 +17,6 @@ class GeneratorConfig:
         decoder_blocks: Residual blocks per scale on the way up (the deepest scale has none).
         marks_width: Channels of the decoder that finds the marks.
         tone_scale: Scale at which tone and colour are read off; 3 is an eighth of the size.
-        encoder: One of ENCODERS; resnet34 takes the place of all scales but native resolution.
         global_px: Short side of the reduced copy from which a global branch settles tone and
             colour first; 0: no such branch.
         stem_photos: Photographs that the stem sees: 1, what the global branch made of it; 2, also
@@ -34,7 +28,6 @@ class GeneratorConfig:
     decoder_blocks: tuple[int, ...] = (1, 1, 1, 1, 1)
     marks_width: int = 16
     tone_scale: int = 3
-    encoder: str = "plain"
     global_px: int = 0
     stem_photos: int = 1
 
@@ -60,27 +53,6 @@ class GeneratorConfig:
             raise ValueError("global_px: must be 0 or lie in 32..512")
         if self.stem_photos not in (1, 2) or (self.stem_photos == 2 and not self.global_px):
             raise ValueError("stem_photos: must be 1, or 2 with a global branch (global_px)")
-        if self.encoder not in ENCODERS:
-            raise ValueError(f"encoder: must be one of {', '.join(ENCODERS)}")
-        if self.encoder == "resnet34" and (
-            self.widths[1:] != _RESNET34_WIDTHS or any(self.encoder_blocks[1:])
-        ):
-            raise ValueError(
-                "encoder: resnet34 needs widths of "
-                f"{', '.join(map(str, _RESNET34_WIDTHS))} after the first, and no encoder_blocks"
-            )
-
-    def with_resnet34(self) -> Self:
-        """The same decoders and native resolution on the encoder of a resnet34."""
-        depth = len(_RESNET34_WIDTHS)
-        return replace(
-            self,
-            widths=(self.widths[0], *_RESNET34_WIDTHS),
-            encoder_blocks=(self.encoder_blocks[0], *(0 for _ in _RESNET34_WIDTHS)),
-            decoder_blocks=(*self.decoder_blocks, *(1 for _ in _RESNET34_WIDTHS))[:depth],
-            tone_scale=min(self.tone_scale, depth - 1),
-            encoder="resnet34",
-        )
 
     def to_dict(self) -> dict[str, Any]:
         """The configuration as plain JSON values."""
@@ -91,16 +63,18 @@ class GeneratorConfig:
         """Read what `to_dict` wrote.
 
         Raises:
-            ValueError: If a key is unknown or missing, or a value is out of range. `encoder`,
-                `global_px` and `stem_photos` may be missing: files of the first releases have none.
+            ValueError: If a key is unknown or missing, or a value is out of range. `global_px` and
+                `stem_photos` may be missing: files of the first releases have none.
         """
-        values = {"encoder": "plain", "global_px": 0, "stem_photos": 1, **values}
+        values = {"global_px": 0, "stem_photos": 1, **values}
+        if values.pop("encoder", "plain") != "plain":  # files of version 0.1 name it
+            raise ValueError("generator configuration: encoders other than plain are gone")
         expected = set(cls.__dataclass_fields__)
         if set(values) != expected:
             odd = ", ".join(sorted(set(values) ^ expected))
             raise ValueError(f"generator configuration: unknown or missing {odd}")
         lists = ("widths", "encoder_blocks", "decoder_blocks")
-        for name in expected - {"encoder"}:
+        for name in expected:
             numbers = values[name] if name in lists else [values[name]]
             if not isinstance(numbers, list | tuple) or not all(type(n) is int for n in numbers):
                 raise ValueError(f"generator configuration: {name} must be whole numbers")

@@ -1,0 +1,54 @@
+"""Luma and chroma: the space in which changes of a photograph are told apart.
+
+YCbCr (BT.601, full range) is linear in RGB, so changes of single aspects add up exactly.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+LUMA_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)
+# Spread of chroma that luma doesn't explain, and its share of all chroma: below the first of each
+# a photograph counts as monochrome (grey, sepia, JPEG's noise), above the second of both as a
+# colour photograph.
+_SPREADS, _SPREAD_FRACS = (0.008, 0.020), (0.14, 0.22)
+
+
+def to_ycc(rgb: Floats) -> Floats:
+    """(..., 3) RGB to Y in [0, 1], Cb and Cr in [-0.5, 0.5]; differences too."""
+    luma = rgb @ LUMA_WEIGHTS
+    return np.stack(
+        [luma, (rgb[..., 2] - luma) / np.float32(1.772), (rgb[..., 0] - luma) / np.float32(1.402)],
+        axis=-1,
+    )
+
+
+def to_rgb(ycc: Floats) -> Floats:
+    """The inverse of `to_ycc`."""
+    luma = ycc[..., 0]
+    red = luma + np.float32(1.402) * ycc[..., 2]
+    blue = luma + np.float32(1.772) * ycc[..., 1]
+    green = (luma - LUMA_WEIGHTS[0] * red - LUMA_WEIGHTS[2] * blue) / LUMA_WEIGHTS[1]
+    return np.stack([red, green, blue], axis=-1)
+
+
+def measure_own_color(photo: Floats) -> float:
+    """Whether a photograph has colours of its own.
+
+    Args:
+        photo: (h, w, 3) sRGB in [0, 1]; a reduced copy suffices.
+
+    Returns:
+        0 for a grey or evenly tinted (sepia) photograph, 1 for one in colour.
+    """
+    ycc = to_ycc(photo).reshape(-1, 3).astype(np.float64)
+    luma = ycc[:, 0] - 0.5
+    toning = np.stack([np.ones_like(luma), luma, luma**2], axis=1)
+    fit, *_ = np.linalg.lstsq(toning, ycc[:, 1:], rcond=None)
+    spread = float(np.sqrt(((ycc[:, 1:] - toning @ fit) ** 2).sum(axis=1).mean()))
+    chroma = float(np.sqrt((ycc[:, 1:] ** 2).sum(axis=1).mean()))
+    by_spread = float(np.interp(spread, _SPREADS, (0, 1)))
+    return min(by_spread, float(np.interp(spread, [f * chroma for f in _SPREAD_FRACS], (0, 1))))

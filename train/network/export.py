@@ -1,0 +1,252 @@
+"""Write a generator as a file of weights for `restore`, and read weights back from such a file.
+
+The graphs are traced from torch with free height and width. Weights are stored in half precision,
+each under its name in the generator, so that training can start from an exported file.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+import zipfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from restore.engine.model_file import METADATA_NAME, REPAIR, TONE, ModelMetadata, encode_metadata
+from train.errors import CheckpointError
+from train.network.generator import Generator
+from train.network.global_branch import ALIGNMENT, add_affine
+from train.write_aside import write_aside
+
+_OPSET = 18
+_PREFIX = "generator."
+_WIDENED = ".wide"
+# Weights of fewer numbers stay in single precision: constants of the arithmetic are among them.
+_MIN_HALVED = 8
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # ZIP's first moment: equal weights give equal bytes
+# A probability of marks up to this counts as none, as in the generator's own gate.
+_DOUBT = 0.05
+
+
+class _Repair(nn.Module):
+    """What repair.onnx does."""
+
+    def __init__(self, generator: Generator) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(
+        self, photo: Tensor, grid: Tensor, down: Tensor, across: Tensor, known: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        field = down @ grid @ across.transpose(0, 1)  # (1, 12, H, W)
+        adjusted = add_affine(photo, field)  # (1, 3, H, W)
+        restored, logits = self.generator.restore_locally(adjusted, known, photo)
+        marks = torch.sigmoid(logits) * (1 + 2 * _DOUBT) - _DOUBT
+        return restored, marks.clamp(0, 1)  # (1, 3, H, W), (1, 1, H, W)
+
+
+class _Tone(nn.Module):
+    """What tone.onnx does: the mean of the grids of a photograph and of its mirror image."""
+
+    def __init__(self, generator: Generator) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, photo: Tensor) -> Tensor:
+        branch = self.generator.global_branch
+        assert branch is not None
+        grid: Tensor = branch(photo)
+        return (grid + branch(photo.flip(3)).flip(3)) / 2  # (1, 12, h / 4, w / 4)
+
+
+def export_generator(
+    path: Path, generator: Generator, metadata: ModelMetadata, *, half: bool = True
+) -> None:
+    """Write a generator for `restore`; an existing file is replaced at once or not at all.
+
+    Args:
+        path: File to write (.zip); its folder must exist.
+        generator: Of any device and precision; it is left as it is.
+        metadata: What the file is to say; sizes and configuration are filled in.
+        half: Store float16 instead of float32.
+
+    Raises:
+        CheckpointError: If a weight isn't finite in that precision, the packages for exporting
+            aren't installed, or the file can't be written.
+    """
+    check_exporter()
+    copy = Generator(generator.config)
+    copy.load_state_dict({k: v.detach().float().cpu() for k, v in generator.state_dict().items()})
+    copy.requires_grad_(False).eval()
+    for name, tensor in copy.state_dict().items():
+        if not torch.isfinite(tensor.half() if half else tensor).all():
+            raise CheckpointError(f"{path}: {name} isn't finite; nothing was written")
+    metadata = replace(
+        metadata,
+        config=generator.config.to_dict(),
+        alignment=generator.alignment,
+        look_px=generator.config.global_px,
+    )
+    graphs = {REPAIR: _trace_repair(copy)}
+    if copy.global_branch is not None:
+        graphs[TONE] = _trace_tone(copy)
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        _add(archive, METADATA_NAME, encode_metadata(metadata))
+        for name, graph in graphs.items():
+            _add(archive, f"{name}.onnx", _encode_graph(graph, half=half))
+    write_aside(path, content.getvalue())
+
+
+def check_exporter() -> None:
+    """Find out early whether weights can be exported.
+
+    Raises:
+        CheckpointError: If a package for it isn't installed.
+    """
+    try:
+        import onnx  # noqa: F401
+    except ImportError as error:
+        raise CheckpointError(
+            "writing weights for restore needs onnx; pip install 'old-pictures-restoration[train]'"
+        ) from error
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The weights in an exported file, by their names in the generator, in float32.
+
+    Raises:
+        CheckpointError: If a graph can't be read.
+    """
+    import onnx
+    from onnx import numpy_helper
+
+    weights: dict[str, Tensor] = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for entry in archive.namelist():
+                if not entry.endswith(".onnx"):
+                    continue
+                graph = onnx.load_from_string(archive.read(entry)).graph
+                for stored in graph.initializer:
+                    if stored.name.startswith(_PREFIX):
+                        values = numpy_helper.to_array(stored).astype(np.float32)
+                        weights[stored.name.removeprefix(_PREFIX)] = torch.from_numpy(values)
+                for node in graph.node:  # equal weights are stored once
+                    if node.op_type == "Identity" and node.output[0].startswith(_PREFIX):
+                        name = node.input[0].removeprefix(_PREFIX).removesuffix(_WIDENED)
+                        source = weights[name]
+                        weights[node.output[0].removeprefix(_PREFIX)] = source.clone()
+    except (OSError, zipfile.BadZipFile, ValueError, KeyError, RuntimeError) as error:
+        raise CheckpointError(f"{path}: its graphs can't be read ({error})") from error
+    return weights
+
+
+def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    entry = zipfile.ZipInfo(name, _EPOCH)
+    entry.external_attr = 0o644 << 16
+    archive.writestr(entry, content)
+
+
+def _trace_repair(generator: Generator) -> bytes:
+    side, cells = 4 * generator.alignment, (8, 9)
+    height, width = side, side + 2 * generator.alignment
+    example = {
+        "photo": torch.rand(1, 3, height, width),
+        "grid": torch.rand(1, 12, *cells),
+        "down": torch.rand(height, cells[0]),
+        "across": torch.rand(width, cells[1]),
+        "known": torch.zeros(1, 1, height, width),
+    }
+    free = {
+        "photo": {2: "height", 3: "width"},
+        "grid": {2: "grid_height", 3: "grid_width"},
+        "down": {0: "height", 1: "grid_height"},
+        "across": {0: "width", 1: "grid_width"},
+        "known": {2: "height", 3: "width"},
+        "restored": {2: "height", 3: "width"},
+        "marks": {2: "height", 3: "width"},
+    }
+    return _trace(_Repair(generator), example, ["restored", "marks"], free)
+
+
+def _trace_tone(generator: Generator) -> bytes:
+    example = {"photo": torch.rand(1, 3, 4 * ALIGNMENT, 5 * ALIGNMENT)}
+    free = {
+        "photo": {2: "height", 3: "width"},
+        "grid": {2: "grid_height", 3: "grid_width"},
+    }
+    return _trace(_Tone(generator), example, ["grid"], free)
+
+
+def _trace(
+    network: nn.Module,
+    example: Mapping[str, Tensor],
+    outputs: list[str],
+    free: Mapping[str, Mapping[int, str]],
+) -> bytes:
+    """A serialised graph; its weights keep their names.
+
+    By TorchScript: torch's newer exporter takes fifty times as long for the same graph, and needs
+    another package.
+    """
+    content = io.BytesIO()
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it is older, and says so
+        torch.onnx.export(
+            network.eval(),
+            tuple(example.values()),
+            content,  # type: ignore[arg-type]  # it takes files, too
+            dynamo=False,
+            opset_version=_OPSET,
+            do_constant_folding=False,  # would rename weights
+            input_names=list(example),
+            output_names=outputs,
+            dynamic_axes=free,
+        )
+    return content.getvalue()
+
+
+def _encode_graph(traced: bytes, *, half: bool) -> bytes:
+    """Serialise a graph; large weights in half precision, widened again when it is loaded."""
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.load_from_string(traced)
+    graph = model.graph
+    widened = []
+    for stored in graph.initializer:
+        values = numpy_helper.to_array(stored)
+        if not half or values.dtype != np.float32 or not stored.name.startswith(_PREFIX):
+            continue
+        if values.size < _MIN_HALVED:
+            continue
+        name = stored.name + _WIDENED
+        for node in graph.node:
+            for i, used in enumerate(node.input):
+                if used == stored.name:
+                    node.input[i] = name
+        stored.CopyFrom(numpy_helper.from_array(values.astype(np.float16), stored.name))
+        widened.append(
+            onnx.helper.make_node("Cast", [stored.name], [name], to=onnx.TensorProto.FLOAT)
+        )
+    nodes = [*widened, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    for node in graph.node:  # the exporter notes where it came from, with paths
+        del node.metadata_props[:]
+        node.doc_string = ""
+    del graph.value_info[:]
+    del model.metadata_props[:]
+    del graph.metadata_props[:]
+    for value in (*graph.input, *graph.output, *graph.initializer):
+        del value.metadata_props[:]
+        value.doc_string = ""
+    onnx.checker.check_model(model)
+    encoded: bytes = model.SerializeToString(deterministic=True)
+    return encoded
