@@ -4,6 +4,9 @@ Photographs are damaged by recipes of `degrade` (frame and printing screen left 
 has neither) and by one known damage, and given to the report together with the clean photograph.
 
     python benchmarks/damage_estimate.py PHOTOS -o benchmarks/results/damage-estimate.json
+
+Errors are means over each group of photographs: of the response the greatest weight's, of curve,
+tint and even grey sheets in levels of 255, of light and fading in fractions of the whole.
 """
 
 from __future__ import annotations
@@ -145,9 +148,10 @@ def iterate_cases(folder: Path, num: int, seed: int) -> Iterator[Case]:
     for i, index in enumerate(chosen):
         photo = cv2.imread(str(paths[index]), cv2.IMREAD_COLOR)[..., ::-1]
         profile = names[i % len(names)]
-        yield drawn_case(
+        case = drawn_case(
             np.ascontiguousarray(photo), profile, paths[index].stem, "photographs", textures
         )
+        yield case._replace(name=f"photograph {i + 1}, {profile}")
 
 
 def true_print_curve(true: Damage) -> NDArray[np.float64]:
@@ -261,6 +265,10 @@ def summarise(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     }  # fmt: skip
 
 
+def _shorten(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: round(v, 4) if isinstance(v, float) else v for name, v in row.items()}
+
+
 @click.command()
 @click.argument("photos", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True)
@@ -270,14 +278,8 @@ def main(photos: Path, output: Path, num: int, seed: int) -> None:
     """Measure the estimate against true recipes."""
     torch.set_num_threads(1)
     rows = [compare(case, measure_faithfulness) for case in iterate_cases(photos, num, seed)]
-    result = {
-        "machine": {
-            "processor": platform.processor() or platform.machine(),
-            "cores": os.cpu_count(),
-        },
-        "means": summarise(rows),
-        "rows": rows,
-    }
+    machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
+    result = {"machine": machine, "means": summarise(rows), "rows": [_shorten(r) for r in rows]}
     output.write_text(json.dumps(result, indent=1) + "\n")
     click.echo(json.dumps(result["means"], indent=1))
 

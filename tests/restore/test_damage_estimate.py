@@ -41,6 +41,13 @@ def test_every_quantity_of_a_known_damage_is_found(name: str) -> None:
     assert row["blur_px"] < 0.1
 
 
+@pytest.mark.parametrize("blur_sigma_px", [0.0, 0.6, 2.5])
+def test_blur_is_found_within_a_tenth(blur_sigma_px: float) -> None:
+    """A sharp photograph is found to be sharp, through grain and all."""
+    row = compare(known_case("coffee", blur_sigma_px=blur_sigma_px), measure_faithfulness)
+    assert row["blur_px"] < 0.1 * max(blur_sigma_px, 0.1)
+
+
 @pytest.mark.parametrize(
     ("profile", "name"),
     [

@@ -17,6 +17,8 @@ Floats = NDArray[np.float32]
 
 _RANGE_PX = (0.2, 8.0)
 _WINDOW_PX = 512
+_LEAST_GAIN = 0.005
+"""Share of what is left over that a blur must explain to count; less is a scan's and JPEG's."""
 _NUM_CUTS = 8
 """By so many golden sections the range of deviations is narrowed, to 4 % of a deviation."""
 
@@ -59,7 +61,7 @@ def fit_blur(damage: DamageEstimate, restored: Floats, original: Floats, weight:
             inner = [inner[1], low + ratio * (high - low)]
             values = [values[1], misfit(math.exp(inner[1]))]
     best = math.exp((low + high) / 2)
-    return best if misfit(best) < misfit(0.0) else 0.0
+    return best if misfit(best) < (1 - _LEAST_GAIN) * misfit(0.0) else 0.0
 
 
 def _busiest_window(photo: Floats, weight: Floats) -> tuple[slice, slice]:
