@@ -13,7 +13,7 @@ from benchmarks.foreign import DAMAGES, seed_photo
 
 if TYPE_CHECKING:
     from degrade import PairReader
-    from restore.report.redamage import Damage
+    from train.damage.stages import Damage
 
 Photo = NDArray[np.uint8]
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-# Standard deviation of the finest film grain over grey values 0, 16/255 ... 255/255, relative to
-# its peak: Newson, Delon, Galerne 2017, Boolean model, small grains.
-_SIGMA_BY_TONE = (
-    *(0, 0.526, 0.711, 0.831, 0.911, 0.963, 0.992, 1, 0.990, 0.962, 0.916, 0.850, 0.765, 0.655),
-    *(0.514, 0.326, 0.005),
-)
+GRAIN_SIGMA_TABLE = (
+    0.0, 0.1202, 0.1626, 0.1899, 0.2083, 0.2201, 0.2267, 0.2286, 0.2263,
+    0.2198, 0.2093, 0.1944, 0.1748, 0.1497, 0.1176, 0.0746, 0.0012,
+)  # fmt: skip
+"""Deviation of filtered grain at evenly spaced greys from black to white, for r / σ_f = 1.
+
+Source:
+    Newson, Delon, Galerne, A stochastic film grain model for resolution-independent
+    rendering, 2017: the Boolean model for grains small beside the filter.
+"""
+_SIGMA_BY_TONE = np.array(GRAIN_SIGMA_TABLE) / max(GRAIN_SIGMA_TABLE)
 _PEAK_SIGMA = 0.04
 _SIDE_PX = 1024
 

@@ -1,6 +1,6 @@
 """Does a restoration explain the photograph that it was made from?
 
-The damage of the photograph is estimated (`damage_fit`, `grain_fit`), the restored photograph is
+The damage of the photograph is estimated (`fit`, `grain_fit`), the restored photograph is
 damaged again by it, and the two are compared outside the marks in units of the grain that is to be
 expected. What differs in one place by more than grain and a restorer's licence (edges within most
 of a pixel, local contrast within a factor, tone within a few levels) is named: something there was
@@ -14,13 +14,13 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from restore.errors import RestoreError
-from restore.report.fit import DamageEstimate, estimate_damage
+from restore.report.damage_again import damage_again, damage_evenly, enlarge_fields
+from restore.report.estimate import DamageEstimate
+from restore.report.fit.damage import estimate_damage
 from restore.report.grain_fit import GrainEstimate, fit_grain
-from restore.report.redamage import Damage, add_light_and_grain, age_and_mark, expose
 from restore.report.unexplained import UNEXPLAINED, Region, find_unexplained, outline
 from restore.scan.profiles import scale_to_unit
 from restore.ycc import LUMA_WEIGHTS, measure_own_color, to_ycc
@@ -129,7 +129,7 @@ class Faithfulness:
                 "print_curve": rounded(damage.print_curve()),
                 "light": rounded(damage.light),
                 "fade": rounded(damage.fade),
-                "fade_colour": rounded(damage.fade_colour),
+                "fade_color": rounded(damage.fade_color),
                 "blur_sigma_px": round(damage.blur_sigma_px / self.analysed_scale, 3),
             },
             "grain": {
@@ -183,10 +183,10 @@ def measure_faithfulness(
     opacity = _prepare(marks, size)[..., 0]
     weight = (cv2.dilate(opacity, np.ones((3, 3), np.uint8)) < _MARK).astype(np.float32)
     damage = estimate_damage(after, before, weight, is_monochrome=measure_own_color(before) < 0.5)
-    twin = damage.damage(*weight.shape)
-    developed, expected = _apply(after, twin)
-    tone = np.asarray(developed @ LUMA_WEIGHTS, np.float32)
-    slope = np.asarray(1 - twin.age[0, 0].numpy(), np.float32)
+    developed, expected = damage_evenly(after, damage)
+    tone = developed[..., 0] if damage.is_monochrome else developed @ LUMA_WEIGHTS
+    tone = np.asarray(tone, np.float32)
+    slope = 1 - enlarge_fields(damage, *weight.shape)[1]
     residual = np.asarray((before - expected) @ LUMA_WEIGHTS, np.float32)
     grain = fit_grain(residual, tone, slope, weight)
     sigma = grain.sigma(tone, slope)
@@ -218,7 +218,7 @@ def measure_faithfulness(
         maps=Maps(
             original=before,
             restored=after,
-            damaged_again=_damage_again(after, twin, grain, rng),
+            damaged_again=damage_again(after, damage, grain, rng),
             plain=_draw_plain(damage, weight.shape),
             difference=difference,
             marks=opacity,
@@ -238,38 +238,12 @@ def _prepare(photo: NDArray[Any], size: tuple[int, int]) -> Floats:
     return np.repeat(values, 3, axis=-1) if values.shape[-1] == 1 else values[..., :3].clip(0, 1)
 
 
-@torch.no_grad()
-def _apply(photo: Floats, damage: Damage) -> tuple[Floats, Floats]:
-    """Developed image and print, (H, W, 3) each."""
-    pixels = torch.from_numpy(np.ascontiguousarray(photo.transpose(2, 0, 1)))[None]
-    developed = add_light_and_grain(expose(pixels, damage), damage)
-    printed = age_and_mark(developed, damage)
-    return tuple(  # type: ignore[return-value]  # of two
-        np.ascontiguousarray(image[0].numpy().transpose(1, 2, 0)) for image in (developed, printed)
-    )
-
-
-def _damage_again(
-    restored: Floats, damage: Damage, grain: GrainEstimate, rng: np.random.Generator
-) -> Floats:
-    """The restored photograph with the estimated damage and fresh grain and noise."""
-    field = torch.from_numpy(grain.field(*restored.shape[:2], rng=rng))
-    damage = replace(
-        damage,
-        grain=field.expand(1, 3, -1, -1),
-        grain_strength=torch.tensor([grain.strength]),
-        grain_product=torch.tensor([grain.product]),
-    )
-    noise = grain.noise_frac * grain.field(*restored.shape[:2], rng=rng)
-    return np.asarray((_apply(restored, damage)[1] + noise[..., None]).clip(0, 1), np.float32)
-
-
 def _draw_plain(damage: DamageEstimate, shape: tuple[int, ...]) -> Floats:
     """A small sheet of even middle grey, damaged."""
     scale = min(1.0, _PLAIN_SIDE_PX / max(shape))
     height, width = (max(1, round(side * scale)) for side in shape)
     grey = np.full((height, width, 3), 0.5, np.float32)
-    return _apply(grey, damage.damage(height, width, blur_scale=0))[1]
+    return damage_evenly(grey, replace(damage, blur_sigma_px=0.0))[1]
 
 
 def _find_added_chroma(

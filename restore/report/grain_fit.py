@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from restore.report.redamage import GRAIN_SIGMA_TABLE
+from restore.passes.grain import GRAIN_SIGMA_TABLE
 
 Floats = NDArray[np.float32]
 
@@ -28,7 +28,7 @@ class GrainEstimate:
     """Deviation of a photograph's grain and noise, as a law of the tone.
 
     Attributes:
-        strength: r / σ_f of the Boolean law, as `redamage.Damage.grain_strength`.
+        strength: Of the Boolean law: radius of a grain over the spread of the filter, r / σ_f.
         product: Strength of the multiplicative law.
         noise_frac: What does not depend on the tone: sensor, JPEG.
         size_px: Deviation of the Gaussian spread of one grain, in px of the photograph given.

@@ -24,8 +24,8 @@ from restore import Restorer, RestoreSettings
 from restore.errors import RestoreError
 from restore.report.faithfulness import Faithfulness, measure_faithfulness
 from restore.report.page import describe
-from restore.report.redamage import NUM_KNOTS, Damage, redamage
 from restore.report.unexplained import Region
+from train.damage.stages import NUM_KNOTS, Damage, redamage
 from train.damage.twin import damage_of
 
 Photo = NDArray[np.uint8]

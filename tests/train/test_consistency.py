@@ -11,7 +11,7 @@ from degrade import PairReader
 from degrade.marks import MarkLayer, apply_marks
 from degrade.render import render
 from degrade.textures import Textures
-from restore.report.redamage import Damage, redamage
+from train.damage.stages import Damage, redamage
 from train.damage.twin import Damages, collate_damage, damage_of, lay_marks
 from train.losses.consistency import measure_consistency
 

@@ -82,7 +82,7 @@ def test_damage_is_repeated_where_the_photographs_are(
 
     Only the Gaussian blur is left out: its radius depends on a value, which fake tensors lack.
     """
-    monkeypatch.setattr("restore.report.redamage._blur_gaussian", lambda image, sigma_px: image)
+    monkeypatch.setattr("train.damage.stages._blur_gaussian", lambda image, sigma_px: image)
     assert {"sigma_px", "knots", "grain", "opacity", "ink", "tone"} <= packed.parts.keys()
     with FakeTensorMode(allow_non_fake_inputs=True):
         batch = make_batch(packed)

@@ -9,7 +9,7 @@ from degrade.profile import list_profiles, load_profile
 from degrade.render import STAGES, expose_and_print, render_fields, without
 from degrade.sampling import draw_recipe
 from degrade.textures import Textures
-from restore.report.redamage import Damage, redamage
+from train.damage.stages import Damage, redamage
 from train.damage.twin import collate_damage, damage_of
 
 

@@ -20,7 +20,7 @@ from degrade.optics import disc_rows, motion_offsets
 from degrade.recipe import Lens, Recipe
 from degrade.render import Fields, render_fields
 from degrade.textures import Textures
-from restore.report.redamage import Damage
+from train.damage.stages import Damage
 from train.errors import DataError
 
 Field = NDArray[np.float32]

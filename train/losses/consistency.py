@@ -8,7 +8,7 @@ asks for nothing.
 from torch import Tensor
 
 from degrade import PairReader
-from restore.report.redamage import Damage, redamage
+from train.damage.stages import Damage, redamage
 from train.damage.twin import Damages, PackedDamage
 from train.fastai_names import Callback
 from train.losses.fidelity import FidelityLoss, charbonnier

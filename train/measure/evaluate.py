@@ -17,7 +17,7 @@ from torch import Tensor
 
 from degrade import PairReader, Recipe
 from degrade.errors import UnreadablePhoto
-from restore.report.redamage import Damage, redamage
+from train.damage.stages import Damage, redamage
 from train.damage.twin import damage_of, find_textures
 from train.errors import DataError
 from train.measure import metrics

@@ -1,8 +1,8 @@
 """Damage a photograph again, differentiably: the torch twin of `degrade.render`.
 
 The same stages in the same order, batched, every stage but the scan, with gradients to the
-photograph (and, for estimation, to the parameters). It knows nothing of recipes: a `Damage`
-holds plain tensors, neutral values meaning that a stage does not happen.
+photograph. It knows nothing of recipes: a `Damage` holds plain tensors, neutral values meaning that
+a stage does not happen.
 """
 
 import math
@@ -13,19 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-NUM_KNOTS = 33
-"""Points of a characteristic curve, evenly spaced in [0, 1]."""
-
-GRAIN_SIGMA_TABLE = (
-    0.0, 0.1202, 0.1626, 0.1899, 0.2083, 0.2201, 0.2267, 0.2286, 0.2263,
-    0.2198, 0.2093, 0.1944, 0.1748, 0.1497, 0.1176, 0.0746, 0.0012,
-)  # fmt: skip
-"""Deviation of filtered grain at evenly spaced greys, for r / σ_f = 1.
-
-Source:
-    Newson, Delon, Galerne, A stochastic film grain model for resolution-independent
-    rendering, 2017: the Boolean model for grains small beside the filter.
-"""
+from degrade.film import GRAIN_SIGMA_TABLE, NUM_KNOTS
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""The estimate of a photograph's damage: a model, its start, and small least squares."""
