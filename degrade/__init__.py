@@ -9,33 +9,33 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from degrade.build import BuildOptions, build_pairs
-    from degrade.crop import cut_photo
+    from degrade.build.run import BuildOptions, build_pairs
+    from degrade.damage.crop import cut_photo
+    from degrade.damage.draw import draw_recipe
+    from degrade.damage.render import Rendered
     from degrade.errors import DegradeError
-    from degrade.manifest import Manifest
     from degrade.profile import Profile, load_profile
     from degrade.recipe import Recipe, decode_recipe, encode_recipe
-    from degrade.render import Rendered
-    from degrade.sampling import draw_recipe
-    from degrade.shards import Pair, PairReader
-    from degrade.textures import Textures
+    from degrade.store.manifest import Manifest
+    from degrade.store.shards import Pair, PairReader
+    from degrade.textures.pack import Textures
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "BuildOptions": "build",
+    "BuildOptions": "build.run",
     "DegradeError": "errors",
-    "Manifest": "manifest",
-    "Pair": "shards",
-    "PairReader": "shards",
+    "Manifest": "store.manifest",
+    "Pair": "store.shards",
+    "PairReader": "store.shards",
     "Profile": "profile",
     "Recipe": "recipe",
-    "Rendered": "render",
-    "Textures": "textures",
-    "build_pairs": "build",
-    "cut_photo": "crop",
+    "Rendered": "damage.render",
+    "Textures": "textures.pack",
+    "build_pairs": "build.run",
+    "cut_photo": "damage.crop",
     "decode_recipe": "recipe",
-    "draw_recipe": "sampling",
+    "draw_recipe": "damage.draw",
     "encode_recipe": "recipe",
     "load_profile": "profile",
 }

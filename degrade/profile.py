@@ -12,8 +12,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from degrade.drawing import MARK_KINDS
 from degrade.errors import ProfileError
+from degrade.textures.painters.sheets import MARK_KINDS
 
 Frac = Annotated[float, Meta(ge=0, le=1)]
 FracRange = tuple[Frac, Frac]

@@ -9,8 +9,8 @@ import lmdb
 import numpy as np
 from numpy.typing import NDArray
 
-from degrade.build import BuildOptions, build_pairs
-from degrade.manifest import Manifest
+from degrade.build.run import BuildOptions, build_pairs
+from degrade.store.manifest import Manifest
 
 
 def draw_photo(seed: int, width_px: int = 120, height_px: int = 90) -> NDArray[np.uint8]:

@@ -8,11 +8,11 @@ import numpy as np
 import skimage.data
 from safetensors import safe_open
 
-from degrade.crop import cut_photo
+from degrade.damage.crop import cut_photo
+from degrade.damage.draw import draw_recipe
+from degrade.damage.render import render
 from degrade.profile import load_profile
-from degrade.render import render
-from degrade.sampling import draw_recipe
-from degrade.textures import Textures
+from degrade.textures.pack import Textures
 from restore import Restorer
 from restore.checkpoint import default_model_path
 
