@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from degrade.build.run import BuildOptions, build_pairs
-    from degrade.damage.crop import cut_photo
     from degrade.damage.draw import draw_recipe
-    from degrade.damage.render import Rendered
+    from degrade.damage.render import Rendered, cut_photo
     from degrade.errors import DegradeError
     from degrade.profile import Profile, load_profile
     from degrade.recipe import Recipe, decode_recipe, encode_recipe
@@ -33,7 +32,7 @@ _HOMES = {
     "Rendered": "damage.render",
     "Textures": "textures.pack",
     "build_pairs": "build.run",
-    "cut_photo": "damage.crop",
+    "cut_photo": "damage.render",
     "decode_recipe": "recipe",
     "draw_recipe": "damage.draw",
     "encode_recipe": "recipe",

@@ -8,9 +8,8 @@ import numpy as np
 import skimage.data
 from safetensors import safe_open
 
-from degrade.damage.crop import cut_photo
 from degrade.damage.draw import draw_recipe
-from degrade.damage.render import render
+from degrade.damage.render import cut_photo, render
 from degrade.profile import load_profile
 from degrade.textures.pack import Textures
 from restore import Restorer

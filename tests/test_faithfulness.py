@@ -15,9 +15,8 @@ import skimage.data
 import torch
 from numpy.typing import NDArray
 
-from degrade.damage.crop import cut_photo
 from degrade.damage.draw import draw_recipe
-from degrade.damage.render import render, without
+from degrade.damage.render import cut_photo, render, without
 from degrade.profile import load_profile
 from degrade.textures.pack import Textures
 from restore import Restorer, RestoreSettings

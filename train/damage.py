@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from degrade import PairReader
-from degrade.damage.film import curve_knots
-from degrade.damage.lens import disc_rows, motion_offsets
+from degrade.damage.curve import curve_knots
+from degrade.damage.lens import Lens, disc_rows, motion_offsets
 from degrade.damage.marks.layers import MarkLayer
 from degrade.damage.render import Fields, render_fields
 from degrade.errors import TextureError
-from degrade.recipe import Lens, Recipe
+from degrade.recipe import Recipe
 from degrade.textures.pack import Textures
 from restore.redamage import Damage
 from train.errors import DataError

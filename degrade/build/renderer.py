@@ -16,7 +16,6 @@ from degrade.build.samples import Rejected, SampleMaker
 from degrade.build.sources import Source
 from degrade.errors import StoreError
 from degrade.profile import Profile
-from degrade.store.lmdb_files import sync_folder
 from degrade.store.manifest import (
     FORMAT_VERSION,
     SHARD_INFO_NAME,
@@ -27,6 +26,7 @@ from degrade.store.manifest import (
     write_record,
 )
 from degrade.store.shards import PARTS, ShardWriter, name_sample
+from degrade.store.whole import sync_folder
 from degrade.textures.pack import Textures
 
 # mallopt(3)

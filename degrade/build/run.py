@@ -28,10 +28,9 @@ from degrade.build.plan import Plan, PlanInfo, ShardPlan, make_plan, read_plan_i
 from degrade.build.renderer import Job, render_here
 from degrade.build.sources import Source, open_source
 from degrade.build.workers import render_in_workers
-from degrade.damage.draw import CROPS
+from degrade.damage.crop import CROPS
 from degrade.errors import SourceError, StoreError
 from degrade.profile import Profile, load_profile, profile_to_json
-from degrade.store.lmdb_files import sync_folder
 from degrade.store.manifest import (
     FORMAT_VERSION,
     MANIFEST_NAME,
@@ -40,9 +39,9 @@ from degrade.store.manifest import (
     ShardInfo,
     SourceInfo,
     read_shard_report,
-    write_aside,
     write_record,
 )
+from degrade.store.whole import sync_folder, write_whole
 from degrade.textures.pack import Textures
 
 WORK_NAME = ".building"
@@ -324,7 +323,7 @@ def _finish(
         digest=digest.hexdigest(),
         shards=infos,
     )
-    write_aside(
+    write_whole(
         out / REJECTED_NAME,
         (
             msgspec.json.encode(rejection) + b"\n"

@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from degrade.build.decode import decode_photo, measure_colourfulness, read_header
-from degrade.damage.crop import cut_photo
 from degrade.damage.draw import draw_recipe
-from degrade.damage.render import Rendered, render
+from degrade.damage.render import Rendered, cut_photo, render
 from degrade.damage.scan import stored_quality
 from degrade.errors import UnreadablePhoto
 from degrade.profile import Profile

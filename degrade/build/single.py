@@ -9,16 +9,15 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from degrade.arrays import encode_jpeg
 from degrade.build.decode import decode_photo
-from degrade.build.samples import encode_jpeg
-from degrade.damage.crop import cut_photo
 from degrade.damage.draw import draw_recipe
-from degrade.damage.render import Rendered, render
+from degrade.damage.render import Rendered, cut_photo, render
 from degrade.damage.scan import stored_quality
 from degrade.errors import StoreError, UnreadablePhoto
 from degrade.profile import Profile
 from degrade.recipe import Recipe, decode_recipe
-from degrade.store.manifest import write_aside
+from degrade.store.whole import write_whole
 from degrade.textures.pack import Textures
 
 _LARGE_PX = 1 << 14
@@ -130,7 +129,7 @@ def write_photo(out: Path, photo: NDArray[np.uint8], recipe: Recipe, skip: froze
     """
     if out.suffix.lower() in JPEG_SUFFIXES:
         quality = 95 if "scan" in skip else stored_quality(recipe.scan)
-        write_aside(out, [encode_jpeg(photo, quality)])
+        write_whole(out, [encode_jpeg(photo, quality)])
         return
     _, encoded = cv2.imencode(out.suffix.lower(), cv2.cvtColor(photo, cv2.COLOR_RGB2BGR))
-    write_aside(out, [encoded.tobytes()])
+    write_whole(out, [encoded.tobytes()])

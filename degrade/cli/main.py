@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
 import sys
 from pathlib import Path
@@ -178,23 +176,19 @@ def profiles(name: str | None) -> None:
 @click.option("--seed", type=SEED, required=True, help="Seed of every draw.")
 @force_option
 def textures(out: Path, seed: int, force: bool) -> None:
-    """Draw a pack of grain and mask textures into the folder OUT.
+    """Paint a pack of grain and mask textures into the folder OUT.
 
     The same seed gives the same bytes.
     """
-    from degrade.textures.pack import make_textures
+    from degrade.textures.paint import make_textures
 
     if out.exists() and not force:
-        raise click.ClickException(f"{out}: already exists; --force draws it anew")
+        raise click.ClickException(f"{out}: already exists; --force paints it anew")
     if out.exists() and not ((out / "manifest.json").is_file() and (out / "masks").is_dir()):
         raise click.ClickException(f"{out}: no texture pack; name another folder")
-    aside = out.with_name(f".{out.name}.{os.getpid()}.new")
     with explain_errors(), show_progress() as progress:
-        make_textures(aside, seed, progress=lambda done, total: progress("drawing", done, total))
-    if out.exists():
-        shutil.rmtree(out)
-    aside.rename(out)
-    click.echo(f"{out}: drawn")
+        make_textures(out, seed, force=force, progress=progress)
+    click.echo(f"{out}: painted")
 
 
 @main.command()
@@ -244,7 +238,7 @@ def photo(
     from degrade.damage.render import STAGES
     from degrade.profile import load_profile
     from degrade.recipe import encode_recipe
-    from degrade.store.manifest import write_aside
+    from degrade.store.whole import write_whole
     from degrade.textures.pack import Textures
 
     if (seed is None) == (recipe_path is None):
@@ -274,7 +268,7 @@ def photo(
         rendered = single.damage_photo(clean, recipe, pack, size_px=size_px, skip=left_out)
         single.write_photo(out, rendered.damaged, recipe, left_out)
         if saved_path is not None:
-            write_aside(saved_path, [encode_recipe(recipe), b"\n"])
+            write_whole(saved_path, [encode_recipe(recipe), b"\n"])
     click.echo(out)
 
 

@@ -1,13 +1,62 @@
-"""Cut the clean photograph out of its source."""
+"""The part of a source photograph that is used: drawn, recorded, and cut out."""
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from degrade.recipe import Crop, Recipe
+from degrade.arrays import Photo
+from degrade.damage.streams import Draws
+from degrade.schema import Record
+
+CROPS = ("square", "whole")
+"""How much of a photograph is used: a random square, or all of it."""
 
 LINEAR_FRAC = 0.6
 """Photographs that keep this much of their sides are resized linearly."""
+
+
+class Crop(Record, frozen=True, kw_only=True):
+    """The part of the source photograph that is used, in fractions of its sides."""
+
+    left_frac: float = 0.0
+    top_frac: float = 0.0
+    right_frac: float = 1.0
+    bottom_frac: float = 1.0
+
+
+def draw_crop(
+    draws: Draws, source_size: tuple[int, int], size_px: int, crop: str
+) -> tuple[Crop, int, int]:
+    """Draw the part of a photograph that is used.
+
+    Args:
+        draws: The stream of the crop.
+        source_size: (width, height) of the source photograph, in px.
+        size_px: Short side of the photograph that is made.
+        crop: One of CROPS.
+
+    Returns:
+        The crop, and the width and the height of the photograph that is made.
+    """
+    width, height = source_size
+    if crop == "whole":
+        scale = size_px / min(width, height)
+        return Crop(), max(1, round(width * scale)), max(1, round(height * scale))
+    # A square of the photograph, slightly stretched either way: some sources were squashed
+    # to a square, and prints are not always shown at their true ratio.
+    side = min(width, height) * draws.uniform((0.65, 1.0))
+    stretch = draws.log_uniform((0.8, 1.25))
+    box_width = min(side * max(1.0, stretch), width)
+    box_height = min(side * max(1.0, 1 / stretch), height)
+    left = draws.unit() * (1 - box_width / width)
+    # Heads are near the top.
+    top = draws.unit() ** 1.5 * (1 - box_height / height)
+    box = Crop(
+        left_frac=round(left, 6),
+        top_frac=round(top, 6),
+        right_frac=round(left + box_width / width, 6),
+        bottom_frac=round(top + box_height / height, 6),
+    )
+    return box, size_px, size_px
 
 
 def crop_box(crop: Crop, width_px: int, height_px: int) -> tuple[int, int, int, int]:
@@ -19,23 +68,24 @@ def crop_box(crop: Crop, width_px: int, height_px: int) -> tuple[int, int, int, 
     return left, top, right, bottom
 
 
-def cut_photo(source: NDArray[np.uint8], recipe: Recipe) -> NDArray[np.uint8]:
-    """Crop and resize a source photograph as its recipe says.
+def cut_out(source: Photo, crop: Crop, width_px: int, height_px: int) -> Photo:
+    """Crop and resize a source photograph.
 
     Args:
         source: (h, w, 3) RGB.
-        recipe: Its crop and size are used.
+        crop: Which part.
+        width_px: Width of the result.
+        height_px: Its height.
 
     Returns:
-        (recipe.height_px, recipe.width_px, 3) RGB.
+        (height_px, width_px, 3) RGB.
     """
     height, width = source.shape[:2]
-    left, top, right, bottom = crop_box(recipe.crop, width, height)
-    part = source[top:bottom, left:right]
-    return resize_photo(part, recipe.width_px, recipe.height_px)
+    left, top, right, bottom = crop_box(crop, width, height)
+    return resize_photo(source[top:bottom, left:right], width_px, height_px)
 
 
-def resize_photo(photo: NDArray[np.uint8], width_px: int, height_px: int) -> NDArray[np.uint8]:
+def resize_photo(photo: Photo, width_px: int, height_px: int) -> Photo:
     """Resize a photograph, (h, w, 3) → (height_px, width_px, 3).
 
     Areas are averaged where a side shrinks below LINEAR_FRAC. Down to there linear resizing comes

@@ -7,13 +7,97 @@ model learns to leave it.
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from degrade.recipe import Frame
+from degrade.arrays import Field, blend_over
+from degrade.damage.streams import Draws
+from degrade.schema import Frac, FracRange, Ranges, Record, Rgb, Weight
 from degrade.textures.pack import Textures
-from degrade.textures.placing import blend_over, sheet_window
+from degrade.textures.placing import sheet_window
 
-Field = NDArray[np.float32]
+
+class FrameRanges(Ranges, frozen=True, kw_only=True):
+    """The print's own frame."""
+
+    prob: Frac = 0.0
+    border: Weight = 1.0
+    deckle: Weight = 0.0
+    rounded: Weight = 0.0
+    mount: Weight = 0.0
+    width_frac_range: FracRange = (0.02, 0.08)
+
+
+class Frame(Record, frozen=True, kw_only=True):
+    """The print's own frame, on clean and damaged alike.
+
+    Attributes:
+        kind: border, deckle, rounded or mount (a card with an opening).
+        left_px: Width of the frame on the left; the others likewise.
+        radius_px: Radius of the rounded corners of the picture.
+        deckle_px: Depth of the ragged outer edge.
+        oval: Whether a mount's opening is an ellipse.
+        paper: Colour of the frame.
+        backdrop: Colour outside the print's edge, as the scanner sees it.
+        texture: Field whose rows shape the ragged edge.
+        texture_x_px: Offset into it.
+    """
+
+    kind: str
+    left_px: float
+    top_px: float
+    right_px: float
+    bottom_px: float
+    radius_px: float = 0.0
+    deckle_px: float = 0.0
+    oval: bool = False
+    paper: Rgb = (1.0, 1.0, 1.0)
+    backdrop: Rgb = (1.0, 1.0, 1.0)
+    texture: str = ""
+    texture_x_px: int = 0
+
+
+def draw_frame(
+    draws: Draws, ranges: FrameRanges, textures: Textures, short_px: int
+) -> Frame | None:
+    """Draw the frame of a print of a given short side, or none."""
+    if not draws.chance(ranges.prob):
+        return None
+    names = ("border", "deckle", "rounded", "mount")
+    kind = draws.pick({name: getattr(ranges, name) for name in names})
+    width = draws.uniform(ranges.width_frac_range) * short_px
+    sides = [width * draws.uniform((0.8, 1.2)) for _ in range(4)]
+    # The print rarely fills the scan evenly: some sides may be cut off.
+    sides = [side if draws.chance(0.85) else 0.0 for side in sides]
+    paper = draws.tint((0.90, 0.88, 0.83), (1.0, 1.0, 1.0))
+    backdrop = draws.tint((0.02, 0.02, 0.02), (1.0, 1.0, 1.0))
+    radius, deckle, oval = 0.0, 0.0, False
+    if kind == "rounded":
+        radius = short_px * draws.uniform((0.03, 0.1))
+        sides = [side * 0.3 for side in sides]
+        paper = backdrop
+    elif kind == "deckle":
+        deckle = short_px * draws.uniform((0.006, 0.02))
+    elif kind == "mount":
+        sides = [side * 1.6 for side in sides]
+        sides[3] *= draws.uniform((1.0, 2.0))
+        oval = draws.chance(0.25)
+        paper = draws.tint((0.25, 0.20, 0.16), (0.95, 0.92, 0.85))
+    fields = textures.of_kind("field")
+    info = draws.texture(fields) if fields else None
+    left, top, right, bottom = (round(side, 3) for side in sides)
+    return Frame(
+        kind=kind,
+        left_px=left,
+        top_px=top,
+        right_px=right,
+        bottom_px=bottom,
+        radius_px=round(radius, 3),
+        deckle_px=round(deckle, 3) if info else 0.0,
+        oval=oval,
+        paper=paper,
+        backdrop=backdrop,
+        texture=info.name if info else "",
+        texture_x_px=draws.offset(),
+    )
 
 
 class FrameFields(NamedTuple):

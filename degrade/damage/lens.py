@@ -1,15 +1,51 @@
-"""What the camera does: lens blur and uneven light."""
+"""Blur of the taking lens: Gaussian, defocus and motion."""
 
 import math
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from degrade.recipe import Lens, Vignette
+from degrade.arrays import Deep
+from degrade.damage.streams import Draws
+from degrade.schema import Frac, PxRange, Ranges, Record
 
-Field = NDArray[np.float32]
-Deep = NDArray[np.uint16]
+
+class LensRanges(Ranges, frozen=True, kw_only=True):
+    """Lens blur; sigma is log-uniform."""
+
+    prob: Frac = 0.0
+    sigma_px_range: PxRange = (0.2, 3.0)
+    defocus_prob: Frac = 0.0
+    defocus_radius_px_range: PxRange = (1.0, 4.0)
+    motion_prob: Frac = 0.0
+    motion_length_px_range: PxRange = (2.0, 8.0)
+
+
+class Lens(Record, frozen=True, kw_only=True):
+    """Blur of the taking lens: Gaussian, then defocus disc, then motion along a line."""
+
+    sigma_px: float = 0.0
+    defocus_radius_px: float = 0.0
+    motion_length_px: float = 0.0
+    motion_angle_deg: float = 0.0
+
+
+def draw_lens(draws: Draws, ranges: LensRanges) -> Lens | None:
+    """Draw the blur of a lens, or none."""
+    blur, defocus = draws.chance(ranges.prob), draws.chance(ranges.defocus_prob)
+    motion = draws.chance(ranges.motion_prob)
+    sigma = draws.log_uniform(ranges.sigma_px_range)
+    radius = draws.uniform(ranges.defocus_radius_px_range)
+    length = draws.uniform(ranges.motion_length_px_range)
+    angle = draws.uniform((0, 180))
+    if not (blur or defocus or motion):
+        return None
+    return Lens(
+        sigma_px=sigma if blur else 0.0,
+        defocus_radius_px=radius if defocus else 0.0,
+        motion_length_px=length if motion else 0.0,
+        motion_angle_deg=angle if motion else 0.0,
+    )
 
 
 def gaussian_radius_px(sigma_px: float) -> int:
@@ -87,49 +123,3 @@ def blur_lens(photo: Deep, lens: Lens, ratio: float = 1.0) -> Deep:
         offsets = motion_offsets(length_px, lens.motion_angle_deg)
         photo = _mean_of_runs(photo, [(dy, dx, dx) for dx, dy in offsets])
     return photo
-
-
-def vignette_field(vignette: Vignette, height: int, width: int, ratio: float = 1.0) -> Field:
-    """How strongly the light fails at each point.
-
-    Args:
-        vignette: Lengths in px of the recipe.
-        height: Rows.
-        width: Columns.
-        ratio: Px of this photograph per px of the recipe.
-
-    Returns:
-        (H, W) in [0, 1]: 0 where nothing changes. Ramps compose as a + b − ab.
-    """
-    one = np.float32(1)
-    x = (np.arange(width, dtype=np.float32) + np.float32(0.5)) / np.float32(width)
-    y = (np.arange(height, dtype=np.float32) + np.float32(0.5)) / np.float32(height)
-    fall_off = np.zeros((height, width), np.float32)
-    if vignette.radial_frac > 0:
-        dx = (x - np.float32(vignette.centre_x_frac)) * np.float32(2)
-        dy = (y - np.float32(vignette.centre_y_frac)) * np.float32(2)
-        # Squared distance, 1 at the corners of a centred vignette.
-        squared = (dx * dx * np.float32(0.5))[None, :] + (dy * dy * np.float32(0.5))[:, None]
-        inner = np.float32(vignette.inner_frac**2)
-        squared -= inner
-        squared /= one - inner
-        t = np.clip(squared, 0, 1, out=squared)
-        np.subtract(np.float32(2), t, out=fall_off)
-        fall_off *= t
-        fall_off *= np.float32(vignette.radial_frac)
-    if vignette.ramp_frac > 0:
-        left, top, right, bottom = (r * ratio for r in vignette.ramps_px)
-        frac = np.float32(vignette.ramp_frac)
-        columns = np.ones(width, np.float32)
-        rows = np.ones(height, np.float32)
-        for axis, near, far in ((columns, left, right), (rows, top, bottom)):
-            place = np.arange(len(axis), dtype=np.float32)
-            if near > 0:
-                axis *= one - frac * np.clip(one - place / np.float32(near), 0, 1)
-            if far > 0:
-                axis *= one - frac * np.clip(one - place[::-1] / np.float32(far), 0, 1)
-        # 1 − (1 − a) k = a k + (1 − k)
-        kept = columns[None, :] * rows[:, None]
-        fall_off *= kept
-        fall_off += np.subtract(one, kept, out=kept)
-    return np.clip(fall_off, 0, 1, out=fall_off)

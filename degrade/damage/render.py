@@ -7,38 +7,42 @@ every supported build of OpenCV and NumPy.
 
 from typing import NamedTuple
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from degrade.damage.film import (
-    add_grain,
-    age,
-    ageing_field,
-    apply_curve,
-    apply_screen,
-    apply_tone,
-    grain_field,
-    respond,
-    screen_field,
-    split_photo,
-    to_bytes,
-)
+from degrade.arrays import Field, Mask, Photo, merge_photo, split_photo
+from degrade.damage.ageing import age, ageing_field
+from degrade.damage.crop import cut_out
+from degrade.damage.curve import apply_curve
+from degrade.damage.emulsion import respond
 from degrade.damage.frame import FrameFields, apply_frame, frame_fields
-from degrade.damage.lens import blur_lens, vignette_field
+from degrade.damage.grain import add_grain, grain_field
+from degrade.damage.halftone import apply_screen, screen_field
+from degrade.damage.lens import blur_lens
 from degrade.damage.marks.layers import MarkLayer, apply_marks, mark_layers
-from degrade.damage.scan import apply_scan
-from degrade.recipe import Recipe, Scan
+from degrade.damage.scan import Scan, apply_scan
+from degrade.damage.tone import apply_tone
+from degrade.damage.vignette import apply_vignette, vignette_field
+from degrade.recipe import Recipe
 from degrade.textures.pack import Textures
 
-Photo = NDArray[np.uint8]
-Field = NDArray[np.float32]
-
 STAGES = (
-    "frame", "lens", "emulsion", "curve", "vignette", "grain", "halftone", "tone", "ageing",
+    "lens", "emulsion", "curve", "vignette", "grain", "halftone", "tone", "frame", "ageing",
     "marks", "scan",
 )  # fmt: skip
-"""Stages that can be left out, in the order in which they happen."""
+"""Stages that can be left out, in the order in which they happen; each is a file beside this."""
+
+
+def cut_photo(source: Photo, recipe: Recipe) -> Photo:
+    """Crop and resize a source photograph as its recipe says.
+
+    Args:
+        source: (h, w, 3) RGB.
+        recipe: Its crop and size are used.
+
+    Returns:
+        (recipe.height_px, recipe.width_px, 3) RGB.
+    """
+    return cut_out(source, recipe.crop, recipe.width_px, recipe.height_px)
 
 
 class Rendered(NamedTuple):
@@ -50,7 +54,7 @@ class Rendered(NamedTuple):
 
     clean: Photo
     damaged: Photo
-    marks: NDArray[np.uint8]
+    marks: Mask
 
 
 class Fields(NamedTuple):
@@ -122,7 +126,7 @@ def frame_photo(photo: Photo, recipe: Recipe, fields: Fields) -> Photo:
         return photo
     planes = split_photo(photo).astype(np.float32)
     planes *= np.float32(1 / 255)
-    return _merge_photo(apply_frame(planes, recipe.frame, fields.frame))
+    return merge_photo(apply_frame(planes, recipe.frame, fields.frame))
 
 
 def expose_and_print(photo: Photo, recipe: Recipe, fields: Fields) -> Field:
@@ -143,11 +147,7 @@ def expose_and_print(photo: Photo, recipe: Recipe, fields: Fields) -> Field:
         deep = blur_lens(deep, recipe.lens, ratio)
     image = apply_curve(deep, recipe.curve)
     if recipe.vignette is not None and fields.vignette is not None:
-        fall_off = fields.vignette
-        if recipe.vignette.white:
-            image += fall_off * (np.float32(1) - image)
-        else:
-            image *= np.float32(1) - fall_off
+        image = apply_vignette(image, recipe.vignette, fields.vignette)
     if recipe.grain is not None and fields.grain is not None:
         image = add_grain(image, recipe.grain, fields.grain)
     if recipe.halftone is not None and fields.screen is not None:
@@ -173,7 +173,7 @@ def render(
 
     Returns:
         The pair, before any encoding. The scan's JPEG is the encoding of the stored
-        photograph itself (`degrade.scan.stored_quality`).
+        photograph itself (`degrade.damage.scan.stored_quality`).
 
     Raises:
         TextureError: If the pack lacks a texture.
@@ -187,10 +187,5 @@ def render(
     clean = frame_photo(photo, recipe, fields)
     image = expose_and_print(photo, recipe, fields)
     marks = apply_marks(image, fields.marks)
-    damaged = apply_scan(_merge_photo(image), recipe.scan, textures, ratio)
+    damaged = apply_scan(merge_photo(image), recipe.scan, textures, ratio)
     return Rendered(clean, damaged, marks)
-
-
-def _merge_photo(image: Field) -> Photo:
-    """(3, H, W) in [0, 1] to (H, W, 3) RGB."""
-    return np.asarray(cv2.merge(list(to_bytes(image))), np.uint8)

@@ -1,17 +1,79 @@
 """The scan: lower resolution, sharpening halo, sensor noise. JPEG is the stored encoding."""
 
+from typing import Annotated
+
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from msgspec import Meta
 
-from degrade.recipe import Scan
-from degrade.textures.pack import GRAIN_DEVIATION, Textures
+from degrade.arrays import Photo
+from degrade.damage.streams import Draws
+from degrade.schema import Frac, FracRange, GainRange, PxRange, QualityRange, Ranges, Record
+from degrade.textures.pack import Textures
+from degrade.textures.painters.tiles import GRAIN_DEVIATION
 from degrade.textures.placing import sheet_window
 
-Photo = NDArray[np.uint8]
+BEST_QUALITY = 95
+"""JPEG quality of photographs that shall lose nothing to it: the clean ones, and damaged ones
+whose recipe asks for no loss."""
 
-DEFAULT_QUALITY = 95
-"""JPEG quality where the recipe asks for no loss."""
+
+class ScanRanges(Ranges, frozen=True, kw_only=True):
+    """The scan: resampling, halo, sensor noise (deviation), JPEG."""
+
+    resample_prob: Frac = 0.0
+    resample_frac_range: tuple[
+        Annotated[float, Meta(ge=0.1, le=1)], Annotated[float, Meta(ge=0.1, le=1)]
+    ] = (0.5, 0.95)
+    sharpen_prob: Frac = 0.0
+    sharpen_amount_range: GainRange = (0.2, 1.0)
+    sharpen_sigma_px_range: PxRange = (0.6, 1.5)
+    noise_prob: Frac = 0.0
+    noise_frac_range: FracRange = (0.002, 0.02)
+    jpeg_prob: Frac = 0.0
+    jpeg_quality_range: QualityRange = (30.0, 95.0)
+
+
+class Scan(Record, frozen=True, kw_only=True):
+    """The scan: resampling, sharpening, sensor noise, and the quality of the stored JPEG.
+
+    Attributes:
+        resample_frac: Size of the low-resolution copy; 1 for none.
+        sharpen_amount: Weight of the sharpening halo.
+        sharpen_sigma_px: Its spread.
+        noise_frac: Deviation of the sensor noise.
+        noise_texture: Tile that it comes from.
+        noise_x_px: Offset into the tile.
+        noise_y_px: Likewise.
+        jpeg_quality: Quality at which the damaged photograph is stored; 0: no JPEG loss asked
+            for, stored at 95.
+    """
+
+    resample_frac: float = 1.0
+    sharpen_amount: float = 0.0
+    sharpen_sigma_px: float = 1.0
+    noise_frac: float = 0.0
+    noise_texture: str = ""
+    noise_x_px: int = 0
+    noise_y_px: int = 0
+    jpeg_quality: int = 0
+
+
+def draw_scan(draws: Draws, ranges: ScanRanges, textures: Textures) -> Scan:
+    """Draw a scan; one that changes nothing has the values of `Scan()` where they count."""
+    resamples, sharpens = draws.chance(ranges.resample_prob), draws.chance(ranges.sharpen_prob)
+    noisy, jpeg = draws.chance(ranges.noise_prob), draws.chance(ranges.jpeg_prob)
+    infos = textures.of_kind("grain")
+    return Scan(
+        resample_frac=draws.uniform(ranges.resample_frac_range) if resamples else 1.0,
+        sharpen_amount=draws.uniform(ranges.sharpen_amount_range) if sharpens else 0.0,
+        sharpen_sigma_px=draws.uniform(ranges.sharpen_sigma_px_range),
+        noise_frac=draws.log_uniform(ranges.noise_frac_range) if noisy and infos else 0.0,
+        noise_texture=infos[0].name if noisy and infos else "",
+        noise_x_px=draws.offset(),
+        noise_y_px=draws.offset(),
+        jpeg_quality=round(draws.uniform(ranges.jpeg_quality_range)) if jpeg else 0,
+    )
 
 
 def resample(photo: Photo, resample_frac: float) -> Photo:
@@ -81,4 +143,4 @@ def apply_scan(photo: Photo, scan: Scan, textures: Textures, ratio: float = 1.0)
 
 def stored_quality(scan: Scan) -> int:
     """JPEG quality at which the damaged photograph is stored."""
-    return scan.jpeg_quality or DEFAULT_QUALITY
+    return scan.jpeg_quality or BEST_QUALITY

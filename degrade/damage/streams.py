@@ -16,7 +16,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from degrade.recipe import Rgb
+from degrade.schema import Rgb
 from degrade.textures.pack import TextureInfo
 
 # Stages in the counter of their generator: append, never reorder.

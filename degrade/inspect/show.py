@@ -14,8 +14,8 @@ import msgspec
 from degrade.errors import StoreError
 from degrade.inspect.sheets import describe_recipe, draw_sheet
 from degrade.recipe import encode_recipe
-from degrade.store.manifest import write_aside
 from degrade.store.shards import PARTS, PairReader, name_sample
+from degrade.store.whole import write_whole
 
 SHEET_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -74,7 +74,7 @@ def write_sheet(
     """
     sheet = draw_sheet([reader[index] for index in indices], num_columns=num_columns)
     _, encoded = cv2.imencode(out.suffix.lower(), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
-    write_aside(out, [encoded.tobytes()])
+    write_whole(out, [encoded.tobytes()])
 
 
 def write_parts(reader: PairReader, indices: Sequence[int], out: Path) -> None:

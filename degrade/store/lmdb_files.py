@@ -21,15 +21,6 @@ def shorten(error: Exception) -> str:
     return str(error).rsplit(": ", 1)[-1]
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def find_needed_size(data_path: Path) -> int:
     """Read from LMDB's two meta pages how long the file must at least be.
 

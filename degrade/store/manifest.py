@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
 from degrade.errors import StoreError
+from degrade.store.whole import write_whole
 
 FORMAT_VERSION = 1
 MANIFEST_NAME = "manifest.json"
 SHARD_INFO_NAME = "shard.json"
 DATA_NAME = "data.mdb"
+WORK_NAME = ".building"
+"""Folder of a build that isn't finished."""
 
 _Record = TypeVar("_Record", bound=msgspec.Struct)
 
@@ -128,35 +129,13 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def write_record(path: Path, record: msgspec.Struct) -> None:
-    """Write a record as JSON, aside and then renamed.
+    """Write a record as JSON.
 
     Raises:
         StoreError: If the file cannot be written.
     """
     encoded = msgspec.json.format(msgspec.json.encode(record, order="deterministic"), indent=2)
-    write_aside(path, [encoded, b"\n"])
-
-
-def write_aside(path: Path, content: Iterable[bytes]) -> None:
-    """Write a file under another name in the same folder, then rename it.
-
-    Args:
-        path: Where it goes; overwritten if it is there.
-        content: Written one after the other.
-
-    Raises:
-        StoreError: If the file cannot be written.
-    """
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with aside.open("wb") as file:
-            file.writelines(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise StoreError(f"{path}: cannot be written: {error.strerror}") from error
+    write_whole(path, [encoded, b"\n"])
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -169,7 +148,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise StoreError(f"{folder}: no such folder")
     path = folder / MANIFEST_NAME
     if not path.exists():
-        if (folder / ".building").exists():
+        if (folder / WORK_NAME).exists():
             raise StoreError(
                 f"{folder}: this build isn't finished; run the same degrade build again"
             )

@@ -1,7 +1,7 @@
 """Smooth noise and rough lines: the raw material of every procedural texture.
 
 Only operations that give the same bytes on every supported OpenCV and NumPy are used
-(16-bit exact resizing and Gaussian blur, and NumPy's + − × ÷ √), so a pack drawn again
+(16-bit exact resizing and Gaussian blur, and NumPy's + − × ÷ √), so a pack painted again
 from its seed is the same pack.
 """
 
@@ -11,6 +11,8 @@ from statistics import NormalDist
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from degrade.arrays import Mask
 
 _LEVELS = 4096
 
@@ -121,15 +123,13 @@ def rough_line(
     return points
 
 
-def draw_path(
-    canvas: NDArray[np.uint8], points: NDArray[np.float64], value: int, thickness_px: int
-) -> None:
-    """Draw an anti-aliased polyline into a (H, W) canvas, in place, with sub-pixel ends."""
+def paint_path(canvas: Mask, points: NDArray[np.float64], value: int, thickness_px: int) -> None:
+    """Paint an anti-aliased polyline into a (H, W) canvas, in place, with sub-pixel ends."""
     fixed = np.rint(points * 16).astype(np.int32).reshape(-1, 1, 2)
     cv2.polylines(canvas, [fixed], False, value, thickness_px, cv2.LINE_AA, shift=4)
 
 
-def fill_shape(canvas: NDArray[np.uint8], points: NDArray[np.float64], value: int) -> None:
+def fill_shape(canvas: Mask, points: NDArray[np.float64], value: int) -> None:
     """Fill an anti-aliased polygon into a (H, W) canvas, in place."""
     fixed = np.rint(points * 16).astype(np.int32).reshape(-1, 1, 2)
     cv2.fillPoly(canvas, [fixed], value, cv2.LINE_AA, shift=4)

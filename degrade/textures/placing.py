@@ -8,12 +8,9 @@ from collections.abc import Iterator
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from degrade.recipe import Rgb
+from degrade.arrays import Mask
 from degrade.textures.pack import Textures, turn
-
-Mask = NDArray[np.uint8]
 
 _SMALL_PX = 256
 """Side of tiles that are kept turned and mirrored; 24 MB for the shipped pack at most."""
@@ -113,14 +110,6 @@ def sheet_window(
     # The level is at most twice too fine, so linear resampling does not alias.
     resized = cv2.resize(crop, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(resized, np.uint8)
-
-
-def blend_over(photo: NDArray[np.float32], opacity: NDArray[np.float32], colour: Rgb) -> None:
-    """Lay a colour over a (3, H, W) photograph by its (H, W) opacity, in place."""
-    for plane, value in zip(photo, colour, strict=True):
-        lack = np.float32(value) - plane
-        lack *= opacity
-        plane += lack
 
 
 def _turned_part(

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from degrade.damage.crop import cut_photo
 from degrade.damage.draw import draw_recipe
-from degrade.damage.render import render
+from degrade.damage.render import cut_photo, render
 from degrade.profile import list_profiles, load_profile
 from degrade.recipe import encode_recipe
 from degrade.textures.pack import Textures

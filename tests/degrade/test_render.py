@@ -7,27 +7,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from degrade.damage.crop import cut_photo, resize_photo
+from degrade.damage.crop import Crop, resize_photo
+from degrade.damage.curve import Curve
 from degrade.damage.draw import draw_recipe
-from degrade.damage.film import GRAIN_SIGMA_TABLE, add_grain, grain_field, respond
-from degrade.damage.lens import blur_lens, vignette_field
+from degrade.damage.emulsion import Emulsion, respond
+from degrade.damage.grain import GRAIN_SIGMA_TABLE, Grain, add_grain, grain_field
+from degrade.damage.lens import Lens, blur_lens
 from degrade.damage.marks.layers import apply_marks, mark_layers
-from degrade.damage.render import STAGES, render
-from degrade.damage.scan import add_noise, sharpen
+from degrade.damage.marks.records import Mark
+from degrade.damage.render import STAGES, cut_photo, render
+from degrade.damage.scan import Scan, add_noise, sharpen
+from degrade.damage.vignette import Vignette, vignette_field
 from degrade.profile import list_profiles, load_profile
-from degrade.recipe import (
-    Crop,
-    Curve,
-    Emulsion,
-    Grain,
-    Lens,
-    Mark,
-    Recipe,
-    Scan,
-    Vignette,
-    decode_recipe,
-    encode_recipe,
-)
+from degrade.recipe import Recipe, decode_recipe, encode_recipe
 from degrade.textures.pack import Textures
 
 

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from degrade.errors import TextureError
-from degrade.textures.pack import Textures, default_folder, make_textures
-from degrade.textures.painters.sheets import DRAWERS, SHEET_FRAME_PX
+from degrade.textures.kinds import KINDS
+from degrade.textures.pack import Textures, default_folder
+from degrade.textures.paint import make_textures
+from degrade.textures.painters.sheets import SHEET_FRAME_PX
 
 ISSUE_KINDS = {
     "hair", "fibre", "dust", "dirt", "scratch", "stain", "foxing", "crease", "tear", "corner",
@@ -19,14 +21,14 @@ ISSUE_KINDS = {
 
 @pytest.fixture(scope="module")
 def pack(tmp_path_factory):
-    """The pack drawn anew from the seed of the shipped one."""
+    """The pack painted anew from the seed of the shipped one."""
     out = tmp_path_factory.mktemp("packs") / "pack"
     seed = json.loads((default_folder() / "manifest.json").read_text())["seed"]
     make_textures(out, seed)
     return out
 
 
-def test_textures_drawn_again_are_the_shipped_bytes(pack):
+def test_textures_painted_again_are_the_shipped_bytes(pack):
     """The same seed gives the committed pack, byte for byte."""
     shipped = default_folder()
     names = sorted(p.relative_to(pack).as_posix() for p in pack.rglob("*") if p.is_file())
@@ -38,8 +40,8 @@ def test_textures_drawn_again_are_the_shipped_bytes(pack):
 
 
 def test_textures_of_another_seed_differ(monkeypatch, tmp_path):
-    """Another seed draws other textures."""
-    monkeypatch.setattr("degrade.textures.pack.DRAWERS", {"dust": DRAWERS["dust"]})
+    """Another seed paints other textures."""
+    monkeypatch.setattr("degrade.textures.paint.KINDS", {"dust": KINDS["dust"]})
     make_textures(tmp_path / "a", 1)
     make_textures(tmp_path / "b", 2)
     name = "masks/dust-00.png"

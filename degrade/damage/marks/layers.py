@@ -10,16 +10,12 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from degrade.damage.film import to_bytes
-from degrade.recipe import Mark, Rgb
+from degrade.arrays import Field, Mask, blend_over, to_bytes
+from degrade.damage.marks.records import Mark
+from degrade.schema import Rgb
 from degrade.textures.pack import Textures, turn
-from degrade.textures.placing import blend_over, sheet_window, sprite_patch
-
-Field = NDArray[np.float32]
-Mask = NDArray[np.uint8]
-
+from degrade.textures.placing import sheet_window, sprite_patch
 
 VISIBLE_FRAC = 8 / 255
 """A mark counts in full where it changes green or blue of the print by this much."""

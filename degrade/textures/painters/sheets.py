@@ -1,37 +1,27 @@
-"""Draw mask textures: the opacity of physical damage. Here the sheets, and what a pack holds.
+"""Painters of sheets: the opacity of what is strewn over a whole print.
 
-Two layouts exist. A *sheet* is seamless and drawn at the scale of a 35 mm frame scanned
-5,120 px wide, where the sizes of dust, dirt, hair and scratches have been measured. A
-*sprite* is one mark (or one web of them) drawn to be spread over a part of the photograph.
-
-Every function takes a generator and the texture's density, and returns an 8-bit opacity.
+A sheet is seamless and painted at the scale of a 35 mm frame scanned 5,120 px wide, where the
+sizes of dust, dirt, hair and scratches have been measured. Every painter takes a generator and
+the texture's density, and returns an 8-bit opacity, (H, W).
 """
 
 import math
-from collections.abc import Callable
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
-from degrade.textures.noise import blur_wrapped, draw_path, fill_shape, fractal_noise, rough_line
-from degrade.textures.painters.sprites import (
-    draw_chip,
-    draw_corner,
-    draw_crack,
-    draw_crease,
-    draw_fingerprint,
-    draw_peel,
-    draw_stain,
-    draw_tape,
-    draw_tear,
-    draw_watermark,
+from degrade.arrays import Mask
+from degrade.textures.noise import (
+    blur_wrapped,
+    fill_shape,
+    fractal_noise,
+    paint_path,
+    rough_line,
 )
 
-Mask = NDArray[np.uint8]
-
 SHEET_FRAME_PX = 5120
-"""Width in px of the scanned frame at whose scale sheets are drawn."""
+"""Width in px of the scanned frame at whose scale sheets are painted."""
 
 _SHEET_PX = 1024
 _PAD_PX = 512
@@ -47,7 +37,7 @@ def _blank_sheet() -> Mask:
 
 
 def _fold(canvas: Mask) -> Mask:
-    """Wrap what was drawn over the edges of the padded canvas back into the sheet."""
+    """Wrap what was painted over the edges of the padded canvas back into the sheet."""
     for _ in range(2):
         inner = canvas[_PAD_PX:-_PAD_PX]
         inner[-_PAD_PX:] = np.maximum(inner[-_PAD_PX:], canvas[:_PAD_PX])
@@ -129,17 +119,17 @@ def _specks(
     return _fold(canvas)
 
 
-def draw_dust(rng: np.random.Generator, density: float) -> Mask:
+def paint_dust(rng: np.random.Generator, density: float) -> Mask:
     """Dust: many compact specks, 763 a frame, median 61 px²."""
     return _specks(rng, density, 763, 61, 0.38, (1, 2))
 
 
-def draw_dirt(rng: np.random.Generator, density: float) -> Mask:
+def paint_dirt(rng: np.random.Generator, density: float) -> Mask:
     """Dirt: fewer, larger, longer specks, 270 a frame, median 130 px²."""
     return _specks(rng, density, 270, 130, 0.60, (1.2, 3.5))
 
 
-def draw_hair(rng: np.random.Generator, density: float) -> Mask:
+def paint_hair(rng: np.random.Generator, density: float) -> Mask:
     """Short hairs (134 a frame, .76 % of its width) and long ones (40, 2.2 %)."""
     canvas = _blank_sheet()
     sheets_per_frame = (SHEET_FRAME_PX / _SHEET_PX) ** 2 * 2 / 3
@@ -148,18 +138,18 @@ def draw_hair(rng: np.random.Generator, density: float) -> Mask:
         for start in _clustered_points(rng, num, clustering=0.7):
             length = min(_lognormal(rng, median_px, s), _PAD_PX - 8)
             path = _walk(rng, start, length, bend)
-            draw_path(canvas, path, 130 + int(126 * rng.random()), 4 + int(3 * rng.random()))
+            paint_path(canvas, path, 130 + int(126 * rng.random()), 4 + int(3 * rng.random()))
     return _fold(canvas)
 
 
-def draw_fibre(rng: np.random.Generator, density: float) -> Mask:
+def paint_fibre(rng: np.random.Generator, density: float) -> Mask:
     """Textile fibres: long, thin, curly."""
     canvas = _blank_sheet()
     for start in _clustered_points(rng, max(1, round(3 * density)), clustering=0.5):
         length = min(_lognormal(rng, 280, 0.4), 900.0)
         path = _walk(rng, start, length, 0.45)
         path = np.clip(path, 4, _SHEET_PX + 2 * _PAD_PX - 4)
-        draw_path(canvas, path, 110 + int(120 * rng.random()), 3 + int(3 * rng.random()))
+        paint_path(canvas, path, 110 + int(120 * rng.random()), 3 + int(3 * rng.random()))
     return _fold(canvas)
 
 
@@ -171,7 +161,7 @@ def _sinc2_profile(half_px: int, lobe_px: float) -> NDArray[np.float64]:
     return np.array(values)
 
 
-def draw_scratch(rng: np.random.Generator, density: float) -> Mask:
+def paint_scratch(rng: np.random.Generator, density: float) -> Mask:
     """Scratches: near-parallel lines whose cross-section is sinc², with drop-outs.
 
     Source:
@@ -203,7 +193,7 @@ def draw_scratch(rng: np.random.Generator, density: float) -> Mask:
     return np.rint(canvas * 255).astype(np.uint8)
 
 
-def draw_foxing(rng: np.random.Generator, density: float) -> Mask:
+def paint_foxing(rng: np.random.Generator, density: float) -> Mask:
     """Foxing: clustered soft brown spots, many small and few large."""
     canvas = _blank_sheet()
     for centre in _clustered_points(rng, round(70 * density), clustering=1.0):
@@ -213,34 +203,3 @@ def draw_foxing(rng: np.random.Generator, density: float) -> Mask:
     soft = blur_wrapped(sheet, 5.0) * np.float32(0.75) + blur_wrapped(sheet, 16.0)
     mottle = np.float32(0.6) + np.float32(0.4) * fractal_noise(rng, 1024, 32)
     return np.rint(np.clip(soft * mottle, 0, 1) * 255).astype(np.uint8)
-
-
-def draw_field(rng: np.random.Generator, density: float) -> Mask:
-    """A seamless low-frequency field: how unevenly a print has faded or yellowed."""
-    return np.rint(fractal_noise(rng, 256, 2, persistence=0.45) * 255).astype(np.uint8)
-
-
-DRAWERS: dict[str, tuple[Callable[[np.random.Generator, float], Mask], str, tuple[float, ...]]] = {
-    # kind: (function, layout, the density of each texture in the pack)
-    "dust": (draw_dust, "sheet", (0.4, 0.7, 1.0, 1.0, 2.0, 3.5)),
-    "dirt": (draw_dirt, "sheet", (0.5, 1.0, 1.0, 1.5, 2.5, 4.0)),
-    "hair": (draw_hair, "sheet", (0.4, 0.7, 1.0, 1.0, 1.6, 2.5)),
-    "fibre": (draw_fibre, "sheet", (0.4, 0.7, 1.0, 1.6)),
-    "scratch": (draw_scratch, "sheet", (4.0, 4.0, 8.0, 8.0, 12.0, 16.0, 24.0, 40.0)),
-    "foxing": (draw_foxing, "sheet", (0.3, 0.6, 1.0, 1.6)),
-    "stain": (draw_stain, "sprite", (0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6)),
-    "watermark": (draw_watermark, "sprite", (0.3, 0.6, 0.9, 1.2, 1.5, 1.8)),
-    "fingerprint": (draw_fingerprint, "sprite", (0.6, 0.9, 1.2, 1.5)),
-    "crease": (draw_crease, "sprite", (0.3, 0.5, 0.7, 0.8, 0.9, 1.0, 1.0, 1.2, 1.4, 1.6)),
-    "crack": (draw_crack, "sprite", (0.3, 0.5, 0.7, 0.9, 1.0, 1.2, 1.5, 2.0, 2.5, 3.5)),
-    "peel": (draw_peel, "sprite", (0.0, 0.1, 0.3, 0.5, 0.7, 1.0, 1.0, 1.4, 1.8, 2.4, 3.0, 3.0)),
-    "tear": (draw_tear, "sprite", (0.2, 0.4, 0.6, 0.9, 1.2, 1.5)),
-    "corner": (draw_corner, "sprite", (0.3, 0.5, 0.7, 0.9, 1.1, 1.3)),
-    "chip": (draw_chip, "sprite", (0.2, 0.4, 0.6, 0.8, 1.1, 1.5)),
-    "tape": (draw_tape, "sprite", (0.5, 1.0, 1.5)),
-    "field": (draw_field, "sheet", (1.0, 1.0, 1.0, 1.0)),
-}
-"""What a pack holds of each kind of mark."""
-
-MARK_KINDS = tuple(kind for kind in DRAWERS if kind != "field")
-"""Kinds of physical damage, in the order in which they come upon a print."""

@@ -1,7 +1,7 @@
-"""Draw sprites: the opacity of one mark, or one web of marks, spread over a part of a print.
+"""Painters of sprites: the opacity of one mark, or one web of marks, on a part of a print.
 
-Every function takes a generator and the texture's density, and returns an 8-bit opacity.
-Edge textures (tear, corner, chip) are drawn for the top edge, or the corner top left.
+Every painter takes a generator and the texture's density, and returns an 8-bit opacity, (H, W).
+Textures of edges (tear, corner, chip) are painted for the top edge, or the corner top left.
 """
 
 import math
@@ -10,9 +10,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from degrade.textures.noise import blur_wrapped, draw_path, fill_shape, fractal_noise, rough_line
-
-Mask = NDArray[np.uint8]
+from degrade.arrays import Mask
+from degrade.textures.noise import (
+    blur_wrapped,
+    fill_shape,
+    fractal_noise,
+    paint_path,
+    rough_line,
+)
 
 
 def _disc_distance(side_px: int, squash: float) -> NDArray[np.float32]:
@@ -22,7 +27,7 @@ def _disc_distance(side_px: int, squash: float) -> NDArray[np.float32]:
     return np.sqrt(axis[None, :] * axis[None, :] + y * y)
 
 
-def draw_stain(rng: np.random.Generator, density: float) -> Mask:
+def paint_stain(rng: np.random.Generator, density: float) -> Mask:
     """A stain: a translucent, uneven body inside a dark rim (the edge of what dried)."""
     side = 512
     body_noise = fractal_noise(rng, side, 4)
@@ -37,7 +42,7 @@ def draw_stain(rng: np.random.Generator, density: float) -> Mask:
     return np.rint(np.clip(body + rim * inside, 0, 1) * 255).astype(np.uint8)
 
 
-def draw_watermark(rng: np.random.Generator, density: float) -> Mask:
+def paint_watermark(rng: np.random.Generator, density: float) -> Mask:
     """A water mark: nested tide lines, sharp outwards and soft inwards, almost no body."""
     side = 512
     noise = fractal_noise(rng, side, 4)
@@ -53,7 +58,7 @@ def draw_watermark(rng: np.random.Generator, density: float) -> Mask:
     return np.rint(np.clip(total * broken, 0, 1) * 255).astype(np.uint8)
 
 
-def draw_fingerprint(rng: np.random.Generator, density: float) -> Mask:
+def paint_fingerprint(rng: np.random.Generator, density: float) -> Mask:
     """A fingerprint: a triangle wave of a warped elliptical distance, unevenly pressed."""
     side = 512
     warp = blur_wrapped(fractal_noise(rng, side, 4, persistence=0.35), 6.0)
@@ -72,7 +77,7 @@ def _flake(rng: np.random.Generator, side: int, threshold: float) -> NDArray[np.
     return np.clip((fractal_noise(rng, side, 32) - np.float32(threshold)) * 8, 0, 1)
 
 
-def draw_crease(rng: np.random.Generator, density: float) -> Mask:
+def paint_crease(rng: np.random.Generator, density: float) -> Mask:
     """A fold across the whole print: a flaking core and a soft shadow along it."""
     side = 1024
     core = np.zeros((side, side), np.uint8)
@@ -84,8 +89,8 @@ def draw_crease(rng: np.random.Generator, density: float) -> Mask:
             x = (0.15 + 0.7 * rng.random()) * side
             start, end = (x, -20.0), (x + (rng.random() - 0.5) * 160, side + 20.0)
         path = rough_line(rng, start, end, roughness=0.018)
-        draw_path(core, path, 255, 2 + int(5 * rng.random() * density))
-        draw_path(wide, path, 255, 14 + int(26 * rng.random()))
+        paint_path(core, path, 255, 2 + int(5 * rng.random() * density))
+        paint_path(wide, path, 255, 14 + int(26 * rng.random()))
     flaking = _flake(rng, side, 0.25 + 0.25 * rng.random())
     soft = cv2.GaussianBlur(wide, (41, 41), 9).astype(np.float32) / np.float32(255)
     line = core.astype(np.float32) / np.float32(255)
@@ -95,7 +100,7 @@ def draw_crease(rng: np.random.Generator, density: float) -> Mask:
     )
 
 
-def draw_crack(rng: np.random.Generator, density: float) -> Mask:
+def paint_crack(rng: np.random.Generator, density: float) -> Mask:
     """Cracked emulsion: a web of thin branching lines that bare the paper."""
     side = 1024
     canvas = np.zeros((side, side), np.uint8)
@@ -108,15 +113,15 @@ def draw_crack(rng: np.random.Generator, density: float) -> Mask:
         thickness = 2 + int(5 * rng.random() ** 2)
         layer = np.zeros_like(canvas)
         half = len(path) // 2
-        draw_path(layer, path[: half + 1], 255, thickness)
-        draw_path(layer, path[half:], 235, max(1, thickness // 2))
+        paint_path(layer, path[: half + 1], 255, thickness)
+        paint_path(layer, path[half:], 235, max(1, thickness // 2))
         for _ in range(int(4 * rng.random() * density)):
             x, y = path[int(rng.random() * (len(path) - 1))]
             reach = inward * (0.1 + 0.35 * rng.random())
             angle = rng.random() * 2 * math.pi
             tip = (x + reach * math.cos(angle), y + reach * math.sin(angle))
             twig = rough_line(rng, (x, y), tip, roughness=0.2, num_levels=5)
-            draw_path(layer, twig, 215, max(1, thickness - 2))
+            paint_path(layer, twig, 215, max(1, thickness - 2))
         canvas = np.maximum(canvas, np.rot90(layer, turn))
     web = np.ascontiguousarray(canvas).astype(np.float32) / np.float32(255)
     near = blur_wrapped(web, 7.0)
@@ -125,7 +130,7 @@ def draw_crack(rng: np.random.Generator, density: float) -> Mask:
     return np.rint(np.clip(web * broken + flakes, 0, 1) * 255).astype(np.uint8)
 
 
-def draw_peel(rng: np.random.Generator, density: float) -> Mask:
+def paint_peel(rng: np.random.Generator, density: float) -> Mask:
     """Peeled emulsion: flat, opaque gaps with crisp, ragged edges, along cracks and as islands."""
     side = 768
     lines, islands = np.zeros((side, side), np.uint8), np.zeros((side, side), np.uint8)
@@ -135,11 +140,11 @@ def draw_peel(rng: np.random.Generator, density: float) -> Mask:
         tip = (x + reach * math.cos(angle), y + reach * math.sin(angle))
         path = rough_line(rng, (x, y), tip, roughness=0.2)
         cut = int(len(path) * (0.2 + 0.5 * rng.random()))
-        draw_path(lines, path[: cut + 1], 255, 4 + int(10 * rng.random() ** 2))
-        draw_path(lines, path[cut:], 255, 3)
+        paint_path(lines, path[: cut + 1], 255, 4 + int(10 * rng.random() ** 2))
+        paint_path(lines, path[cut:], 255, 3)
         if rng.random() < 0.4:
             thickness = 8 + int(30 * rng.random() ** 2)
-            draw_path(islands, path[max(0, cut - 6) : cut + 2], 255, thickness)
+            paint_path(islands, path[max(0, cut - 6) : cut + 2], 255, thickness)
     for _ in range(1 + int(4 * rng.random() * density)):
         x, y = (side * (0.15 + 0.7 * rng.random()) for _ in range(2))
         radius = side * (0.02 + 0.11 * rng.random() ** 2)
@@ -157,7 +162,7 @@ def draw_peel(rng: np.random.Generator, density: float) -> Mask:
     return np.rint(np.clip(np.maximum(lost, gaps), 0, 1) * 255).astype(np.uint8)
 
 
-def draw_tear(rng: np.random.Generator, density: float) -> Mask:
+def paint_tear(rng: np.random.Generator, density: float) -> Mask:
     """A tear from the top edge inwards: an opening wedge with a rim of torn fibres."""
     side = 512
     canvas = np.zeros((side, side), np.uint8)
@@ -168,14 +173,14 @@ def draw_tear(rng: np.random.Generator, density: float) -> Mask:
     left = rough_line(rng, (x - gap, -4.0), tip, roughness=0.14, num_levels=6)
     right = rough_line(rng, (x + gap, -4.0), tip, roughness=0.14, num_levels=6)
     fill_shape(canvas, np.concatenate([left, right[::-1]]), 255)
-    draw_path(canvas, left, 255, 3)
+    paint_path(canvas, left, 255, 3)
     fibre = cv2.GaussianBlur(cv2.dilate(canvas, np.ones((9, 9), np.uint8)), (0, 0), 3)
     rim = fibre.astype(np.float32) / np.float32(255) * _flake(rng, side, 0.4)
     body = canvas.astype(np.float32) / np.float32(255)
     return np.rint(np.clip(np.maximum(body, rim), 0, 1) * 255).astype(np.uint8)
 
 
-def draw_corner(rng: np.random.Generator, density: float) -> Mask:
+def paint_corner(rng: np.random.Generator, density: float) -> Mask:
     """A missing corner, top left: torn or bent off, with a frayed edge."""
     side = 512
     canvas = np.zeros((side, side), np.uint8)
@@ -191,7 +196,7 @@ def draw_corner(rng: np.random.Generator, density: float) -> Mask:
     ).astype(np.uint8)
 
 
-def draw_chip(rng: np.random.Generator, density: float) -> Mask:
+def paint_chip(rng: np.random.Generator, density: float) -> Mask:
     """A chipped edge, along the top: shallow bites of lost emulsion of uneven depth."""
     width, height = 1024, 256
     rough = fractal_noise(rng, 1024, 8, persistence=0.62)[0]
@@ -207,7 +212,7 @@ def draw_chip(rng: np.random.Generator, density: float) -> Mask:
     return np.rint(np.clip(np.maximum(lost, flakes), 0, 1) * 255).astype(np.uint8)
 
 
-def draw_tape(rng: np.random.Generator, density: float) -> Mask:
+def paint_tape(rng: np.random.Generator, density: float) -> Mask:
     """A strip of old adhesive tape: translucent, streaked, with cut ends."""
     height, width = 192, 512
     streaks = fractal_noise(rng, 512, 16)[:height, :1] + fractal_noise(rng, 512, 64)[:height, :1]
