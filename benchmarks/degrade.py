@@ -34,8 +34,8 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 # This file is called as the package that it measures, and must not hide it.
 sys.path[:] = [p for p in sys.path if Path(p).resolve() != Path(__file__).resolve().parent]
 
-from degrade.build.renderer import keep_freed_memory
 from degrade.build.samples import encode_marks
+from degrade.build.workers import keep_freed_memory
 from degrade.damage.ageing import age
 from degrade.damage.crop import resize_photo
 from degrade.damage.curve import apply_curve

@@ -9,24 +9,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from degrade.build.run import BuildOptions, build_pairs
+    from degrade.build.options import BuildOptions
+    from degrade.build.run import build_pairs
     from degrade.damage.draw import draw_recipe
     from degrade.damage.render import Rendered, cut_photo
     from degrade.errors import DegradeError
+    from degrade.pairs import Pair, PairReader
     from degrade.profile import Profile, load_profile
     from degrade.recipe import Recipe, decode_recipe, encode_recipe
     from degrade.store.manifest import Manifest
-    from degrade.store.shards import Pair, PairReader
     from degrade.textures.pack import Textures
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "BuildOptions": "build.run",
+    "BuildOptions": "build.options",
     "DegradeError": "errors",
     "Manifest": "store.manifest",
-    "Pair": "store.shards",
-    "PairReader": "store.shards",
+    "Pair": "pairs",
+    "PairReader": "pairs",
     "Profile": "profile",
     "Recipe": "recipe",
     "Rendered": "damage.render",

@@ -9,7 +9,8 @@ import lmdb
 import numpy as np
 from numpy.typing import NDArray
 
-from degrade.build.run import BuildOptions, build_pairs
+from degrade.build.options import BuildOptions
+from degrade.build.run import build_pairs
 from degrade.store.manifest import Manifest
 
 

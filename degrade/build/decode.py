@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from degrade.arrays import Photo
 from degrade.errors import UnreadablePhoto
 
 _REDUCED_FLAGS = {
@@ -23,6 +24,8 @@ _REDUCED_FLAGS = {
     8: cv2.IMREAD_REDUCED_COLOR_8,
 }
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+MIN_COLORFULNESS = 15.0
+"""Photographs below this are grey or nearly: Hasler and Süsstrunk's "not colourful"."""
 _ORIENTATION_TAG, _WIDTH_TAG, _HEIGHT_TAG = 0x0112, 0x0100, 0x0101
 
 
@@ -72,7 +75,7 @@ def read_header(data: bytes) -> Header | None:
     return None
 
 
-def decode_photo(data: bytes, size_px: int) -> NDArray[np.uint8]:
+def decode_photo(data: bytes, size_px: int) -> Photo:
     """Decode a photograph, upright, at a reduced scale where that loses nothing that counts.
 
     A JPEG whose short side is at least 4, 8 or 16 times ``size_px`` is decoded at a half, a
@@ -115,7 +118,7 @@ def decode_photo(data: bytes, size_px: int) -> NDArray[np.uint8]:
     return _turn_upright(rgb, header.orientation if header is not None else 1)  # type: ignore[arg-type]  # OpenCV's stubs forget the dtype
 
 
-def measure_colourfulness(photo: NDArray[np.uint8]) -> float:
+def measure_colorfulness(photo: Photo) -> float:
     """Measure how colourful a photograph is: 0 is grey, 15 slightly and 59 quite colourful.
 
     It looks at some 64 pixels of the short side; the figure is exact for those.
@@ -141,7 +144,7 @@ def _find_moments(values: NDArray[np.float64]) -> tuple[float, float]:
     return total / count, (squares * count - total * total) / (count * count)
 
 
-def _turn_upright(photo: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+def _turn_upright(photo: Photo, orientation: int) -> Photo:
     if orientation in (5, 6, 7, 8):
         photo = photo.transpose(1, 0, 2)
     if orientation in (3, 4, 7, 6):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import mmap
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -25,15 +25,13 @@ from numpy.typing import NDArray
 
 from degrade.build.sources import Source
 from degrade.errors import SourceError, StoreError
+from degrade.progress import Step
 from degrade.store.manifest import write_record
 from degrade.store.shards import MAX_SAMPLES
 
 _CHUNK = 1 << 20
 _SPLITS = ("train", "val")
 _Number = TypeVar("_Number", bound=np.generic)
-
-Progress = Callable[[int], None]
-"""Called now and then with the number of photographs seen so far."""
 
 
 class PlanInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +69,17 @@ class Plan:
         self._duplicates = _map(folder / "duplicates.u32", np.uint32).reshape(-1, 2)
         with (folder / "keys.bin").open("rb") as file:
             self._keys = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    def __enter__(self) -> Plan:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go of the files: Windows can't remove those that are mapped."""
+        empty = np.empty(0, np.uint32)
+        self._ends = np.empty(0, np.uint64)
+        self._positions = dict.fromkeys(_SPLITS, empty)
+        self._duplicates = empty.reshape(-1, 2)
+        self._keys.close()
 
     def key(self, position: int) -> str:
         """The key of a photograph by its position among all."""
@@ -113,8 +122,7 @@ def make_plan(
     val_frac: float,
     variants: int,
     shard_size: int | None,
-    progress: Progress,
-) -> PlanInfo:
+) -> Generator[Step, None, PlanInfo]:
     """Look at the whole source and write the plan's files.
 
     Args:
@@ -124,7 +132,12 @@ def make_plan(
         val_frac: Share of the photographs that are for validation.
         variants: Pairs made of each photograph.
         shard_size: Pairs in a shard; None makes 16 shards, of 64 to 1,024 pairs.
-        progress: Told how far it is.
+
+    Yields:
+        How many photographs were seen so far, now and then.
+
+    Returns:
+        What is to be kept of the plan beside its files.
 
     Raises:
         SourceError: If the source holds no photographs or too many.
@@ -132,8 +145,8 @@ def make_plan(
     """
     stamp = source.stamp()
     try:
-        num_photos = _write_keys(source, folder, limit, val_frac, progress)
-        fingerprint = _find_duplicates(source, folder, num_photos, progress)
+        num_photos = yield from _write_keys(source, folder, limit, val_frac)
+        fingerprint = yield from _find_duplicates(source, folder, num_photos)
     except OSError as error:
         raise StoreError(f"{folder}: cannot be written: {error.strerror}") from error
     if num_photos * variants > MAX_SAMPLES:
@@ -165,8 +178,8 @@ def read_plan_info(folder: Path) -> PlanInfo | None:
 
 
 def _write_keys(
-    source: Source, folder: Path, limit: int | None, val_frac: float, progress: Progress
-) -> int:
+    source: Source, folder: Path, limit: int | None, val_frac: float
+) -> Generator[Step, None, int]:
     threshold = None if limit is None else _find_threshold(source.list_keys(), limit)
     num_photos = end = 0
     with (
@@ -186,7 +199,7 @@ def _write_keys(
             file.write(num_photos.to_bytes(4, "little"))
             num_photos += 1
             if num_photos % 10000 == 0:
-                progress(num_photos)
+                yield Step("looking", num_photos, 0)
     return num_photos
 
 
@@ -203,7 +216,7 @@ def _find_threshold(keys: Iterable[str], limit: int) -> int | None:
     return int(kept[-1]) if len(kept) == limit else None
 
 
-def _find_duplicates(source: Source, folder: Path, num_photos: int, progress: Progress) -> str:
+def _find_duplicates(source: Source, folder: Path, num_photos: int) -> Generator[Step, None, str]:
     """Write the pairs (later, first) of equal photographs; return the source's fingerprint."""
     ends = _map(folder / "ends.u64", np.uint64)
     fingerprint = hashlib.blake2b(digest_size=32)
@@ -216,7 +229,7 @@ def _find_duplicates(source: Source, folder: Path, num_photos: int, progress: Pr
             fingerprint.update(len(encoded).to_bytes(4, "little") + encoded + glimpse)
             file.write(glimpse)
             if position % 1000 == 0:
-                progress(position)
+                yield Step("looking", position, 0)
     glimpses = _map(folder / "glimpses.u64", np.uint64)
     rows: list[tuple[int, int]] = []
     with (folder / "keys.bin").open("rb") as keys:

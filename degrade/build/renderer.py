@@ -1,15 +1,10 @@
-"""Render one shard after the other: what a build does in each of its processes."""
+"""Render shards, one after the other: what a build does in each of its processes."""
 
 from __future__ import annotations
 
-import ctypes
-import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-import cv2
 
 from degrade.build.plan import Plan, PlanInfo, ShardPlan
 from degrade.build.samples import Rejected, SampleMaker
@@ -26,11 +21,8 @@ from degrade.store.manifest import (
     write_record,
 )
 from degrade.store.shards import PARTS, ShardWriter, name_sample
-from degrade.store.whole import sync_folder
+from degrade.store.whole import whole_folder
 from degrade.textures.pack import Textures
-
-# mallopt(3)
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 
 
 @dataclass(frozen=True)
@@ -70,34 +62,35 @@ class ShardRenderer:
     maker: SampleMaker
     variants: int
 
-    def render(self, shard: ShardPlan, tick: Callable[[], None]) -> None:
-        """Render a shard aside and rename it.
+    def __enter__(self) -> ShardRenderer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go of the plan's files."""
+        self.plan.__exit__()
+
+    def render(self, shard: ShardPlan) -> Generator[str, None, None]:
+        """Render a shard under another name and rename it when it is whole.
 
         Args:
-            shard: Which.
-            tick: Called after each photograph; may raise to stop.
+            shard: Which. If nobody asks for the next photograph, nothing is left of it.
+
+        Yields:
+            The key of each photograph that is done with.
 
         Raises:
             StoreError: If it cannot be written.
             SourceError: If a photograph has gone.
         """
         folder = self.out / shard.name
-        aside = self.out / f".{shard.name}.{os.getpid()}.tmp"
         try:
-            try:
-                aside.mkdir()
-                report = self._render_into(aside, shard, tick)
+            with whole_folder(folder) as aside:
+                report = yield from self._render_into(aside, shard)
                 write_record(aside / SHARD_INFO_NAME, report)
-                sync_folder(aside)
-                if not folder.exists():
-                    os.rename(aside, folder)
-                    sync_folder(self.out)
-            finally:
-                shutil.rmtree(aside, ignore_errors=True)
         except OSError as error:
             raise StoreError(f"{folder}: cannot be written: {error.strerror}") from error
 
-    def _render_into(self, aside: Path, shard: ShardPlan, tick: Callable[[], None]) -> ShardReport:
+    def _render_into(self, aside: Path, shard: ShardPlan) -> Generator[str, None, ShardReport]:
         rejections = []
         number = shard.first_number
         positions = self.plan.positions(shard)
@@ -114,7 +107,7 @@ class ShardRenderer:
                     rejections.append(
                         Rejection(key=key, reason=rejected.reason, detail=rejected.detail)
                     )
-                tick()
+                yield key
         info = ShardInfo(
             name=shard.name,
             split=shard.split,
@@ -138,44 +131,3 @@ class ShardRenderer:
         photo = self.maker.decode(data)
         for variant in range(self.variants):
             yield self.maker.make(photo, key, variant)
-
-
-def keep_freed_memory() -> None:
-    """Tell glibc to reuse the memory of arrays rather than fetch it anew from the kernel.
-
-    This saves some 6 % of a build's processor time and costs no memory. It concerns the whole
-    process, so only processes that are the build's own do it; other C libraries are left alone.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        for option, value in ((_MMAP_THRESHOLD, 32 << 20), (_TRIM_THRESHOLD, 128 << 20)):
-            mallopt(option, value)
-
-
-def render_here(job: Job, todo: list[ShardPlan], report: Callable[[int], None]) -> None:
-    """Render shards in this process.
-
-    Args:
-        job: What is to be known.
-        todo: The shards.
-        report: Told how many photographs are done.
-
-    Raises:
-        StoreError: If a shard cannot be written.
-        SourceError: If a photograph has gone.
-    """
-    num_threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        renderer = job.open()
-        num_done = 0
-
-        def tick() -> None:
-            nonlocal num_done
-            num_done += 1
-            report(num_done)
-
-        for shard in todo:
-            renderer.render(shard, tick)
-    finally:
-        cv2.setNumThreads(num_threads)

@@ -10,22 +10,17 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from degrade.build.decode import decode_photo, measure_colourfulness, read_header
+from degrade.arrays import Mask, Photo, encode_jpeg
+from degrade.build.decode import MIN_COLORFULNESS, decode_photo, measure_colorfulness, read_header
 from degrade.damage.draw import draw_recipe
 from degrade.damage.render import Rendered, cut_photo, render
-from degrade.damage.scan import stored_quality
+from degrade.damage.scan import BEST_QUALITY, stored_quality
 from degrade.errors import UnreadablePhoto
 from degrade.profile import Profile
 from degrade.recipe import Recipe, encode_recipe
 from degrade.store.shards import PARTS
 from degrade.textures.pack import Textures
-
-CLEAN_QUALITY = 95
-"""JPEG quality of clean photographs."""
-MIN_COLOURFULNESS = 15.0
-"""Photographs below this are grey or nearly: Hasler and Süsstrunk's "not colourful"."""
 
 
 class Rejected(Exception):
@@ -49,7 +44,7 @@ class SampleMaker:
     crop: str
     keep_grey: bool
 
-    def decode(self, data: bytes) -> NDArray[np.uint8]:
+    def decode(self, data: bytes) -> Photo:
         """Decode a clean photograph, if it is one that pairs can be made of.
 
         Returns:
@@ -68,12 +63,14 @@ class SampleMaker:
         if min(photo.shape[:2]) < self.size_px:
             raise self._find_too_small(photo.shape[1], photo.shape[0])
         if not self.keep_grey:
-            colourfulness = measure_colourfulness(photo)
-            if colourfulness < MIN_COLOURFULNESS:
-                raise Rejected("grey", f"colourfulness {colourfulness:.1f} of 15")
+            colorfulness = measure_colorfulness(photo)
+            if colorfulness < MIN_COLORFULNESS:
+                raise Rejected(
+                    "grey", f"colourfulness {colorfulness:.1f} of {MIN_COLORFULNESS:.0f}"
+                )
         return photo
 
-    def make(self, photo: NDArray[np.uint8], key: str, variant: int) -> list[bytes]:
+    def make(self, photo: Photo, key: str, variant: int) -> list[bytes]:
         """Damage a photograph and encode the sample.
 
         Args:
@@ -100,7 +97,7 @@ class SampleMaker:
         return Rejected("too-small", f"{width_px} x {height_px}, short side under {self.size_px}")
 
 
-def render_sample(photo: NDArray[np.uint8], recipe: Recipe, textures: Textures) -> list[bytes]:
+def render_sample(photo: Photo, recipe: Recipe, textures: Textures) -> list[bytes]:
     """Render a recipe and encode the sample.
 
     Args:
@@ -117,7 +114,7 @@ def render_sample(photo: NDArray[np.uint8], recipe: Recipe, textures: Textures) 
 def encode_sample(rendered: Rendered, recipe: Recipe) -> list[bytes]:
     """Encode the four values of a sample, in the order of ``PARTS``."""
     values = [
-        encode_jpeg(rendered.clean, CLEAN_QUALITY),
+        encode_jpeg(rendered.clean, BEST_QUALITY),
         encode_jpeg(rendered.damaged, stored_quality(recipe.scan)),
         encode_marks(rendered.marks),
         encode_recipe(recipe),
@@ -126,19 +123,7 @@ def encode_sample(rendered: Rendered, recipe: Recipe) -> list[bytes]:
     return values
 
 
-def encode_jpeg(photo: NDArray[np.uint8], quality: int) -> bytes:
-    """Encode a photograph as JPEG.
-
-    Args:
-        photo: (H, W, 3) RGB.
-        quality: 1 to 100.
-    """
-    bgr = cv2.cvtColor(photo, cv2.COLOR_RGB2BGR)
-    _, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return encoded.tobytes()
-
-
-def encode_marks(marks: NDArray[np.uint8]) -> bytes:
+def encode_marks(marks: Mask) -> bytes:
     """Encode marks as PNG.
 
     OpenCV's defaults (runs only, one filter, fastest level) suit what is mostly empty. Any level
@@ -150,7 +135,7 @@ def encode_marks(marks: NDArray[np.uint8]) -> bytes:
     return _encode_png(marks) if marks.any() else _encode_blank(*marks.shape)
 
 
-def _encode_png(marks: NDArray[np.uint8]) -> bytes:
+def _encode_png(marks: Mask) -> bytes:
     _, encoded = cv2.imencode(".png", marks)
     return encoded.tobytes()
 

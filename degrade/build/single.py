@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
-from degrade.arrays import encode_jpeg
+from degrade.arrays import Photo, encode_jpeg, encode_photo
 from degrade.build.decode import decode_photo
 from degrade.damage.draw import draw_recipe
 from degrade.damage.render import Rendered, cut_photo, render
-from degrade.damage.scan import stored_quality
+from degrade.damage.scan import BEST_QUALITY, stored_quality
 from degrade.errors import StoreError, UnreadablePhoto
 from degrade.profile import Profile
 from degrade.recipe import Recipe, decode_recipe
@@ -25,7 +22,7 @@ LOSSLESS_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
 JPEG_SUFFIXES = (".jpg", ".jpeg")
 
 
-def read_photo(path: Path) -> NDArray[np.uint8]:
+def read_photo(path: Path) -> Photo:
     """Read a photograph, upright and at its full size.
 
     Returns:
@@ -57,7 +54,7 @@ def read_recipe(path: Path) -> Recipe:
 
 
 def draw_whole(
-    photo: NDArray[np.uint8],
+    photo: Photo,
     name: str,
     profile: Profile,
     textures: Textures,
@@ -88,7 +85,7 @@ def draw_whole(
 
 
 def damage_photo(
-    photo: NDArray[np.uint8],
+    photo: Photo,
     recipe: Recipe,
     textures: Textures,
     *,
@@ -115,7 +112,7 @@ def damage_photo(
     return render(cut_photo(photo, cut), recipe, textures, skip=skip)
 
 
-def write_photo(out: Path, photo: NDArray[np.uint8], recipe: Recipe, skip: frozenset[str]) -> None:
+def write_photo(out: Path, photo: Photo, recipe: Recipe, skip: frozenset[str]) -> None:
     """Write a damaged photograph: JPEG at the quality its recipe asks for, or without loss.
 
     Args:
@@ -128,8 +125,7 @@ def write_photo(out: Path, photo: NDArray[np.uint8], recipe: Recipe, skip: froze
         StoreError: If it cannot be written.
     """
     if out.suffix.lower() in JPEG_SUFFIXES:
-        quality = 95 if "scan" in skip else stored_quality(recipe.scan)
+        quality = BEST_QUALITY if "scan" in skip else stored_quality(recipe.scan)
         write_whole(out, [encode_jpeg(photo, quality)])
         return
-    _, encoded = cv2.imencode(out.suffix.lower(), cv2.cvtColor(photo, cv2.COLOR_RGB2BGR))
-    write_whole(out, [encoded.tobytes()])
+    write_whole(out, [encode_photo(photo, out.suffix.lower())])

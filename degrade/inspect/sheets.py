@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from degrade.arrays import Photo
+from degrade.pairs import Pair
 from degrade.recipe import Recipe
-from degrade.store.shards import Pair
 
 _GAP_PX = 8
 _LINE_PX = 15
@@ -19,9 +19,9 @@ _FONT, _FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.4
 _PAPER, _INK = 255, (40, 40, 40)
 
 
-def draw_sheet(
+def paint_sheet(
     pairs: Sequence[Pair], *, num_columns: int | None = None, cell_px: int = 256
-) -> NDArray[np.uint8]:
+) -> Photo:
     """Lay pairs out on a sheet.
 
     Args:
@@ -41,7 +41,7 @@ def draw_sheet(
     for index, pair in enumerate(pairs):
         row, column = divmod(index, num_columns)
         cell = sheet[row * height : (row + 1) * height, column * width : (column + 1) * width]
-        _draw_pair(cell, pair, cell_px)
+        _paint_pair(cell, pair, cell_px)
     return sheet
 
 
@@ -71,7 +71,7 @@ def describe_recipe(recipe: Recipe) -> list[str]:
     return [f"{recipe.profile}: {', '.join(done) or 'undamaged'}", marks or "no marks"]
 
 
-def _draw_pair(cell: NDArray[np.uint8], pair: Pair, cell_px: int) -> None:
+def _paint_pair(cell: Photo, pair: Pair, cell_px: int) -> None:
     marks = np.repeat(pair.marks[..., None], 3, axis=2)
     for index, photo in enumerate((pair.clean, pair.damaged, marks)):
         height, width = photo.shape[:2]
@@ -86,8 +86,8 @@ def _draw_pair(cell: NDArray[np.uint8], pair: Pair, cell_px: int) -> None:
         _write(cell, line, _GAP_PX, _GAP_PX + cell_px + (number + 1) * _LINE_PX - 3)
 
 
-def _write(cell: NDArray[np.uint8], text: str, x_px: int, y_px: int) -> None:
-    shown = text.encode("ascii", "replace").decode()  # all that the font can draw
+def _write(cell: Photo, text: str, x_px: int, y_px: int) -> None:
+    shown = text.encode("ascii", "replace").decode()  # all that the font holds
     room_px = cell.shape[1] - x_px - _GAP_PX
     while cv2.getTextSize(shown, _FONT, _FONT_SCALE, 1)[0][0] > room_px:
         shown = shown[:-4] + "..." if shown.endswith("...") else shown[:-3] + "..."

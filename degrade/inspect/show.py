@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import msgspec
 
+from degrade.arrays import encode_photo
 from degrade.errors import StoreError
-from degrade.inspect.sheets import describe_recipe, draw_sheet
+from degrade.inspect.sheets import describe_recipe, paint_sheet
+from degrade.pairs import PairReader
 from degrade.recipe import encode_recipe
-from degrade.store.shards import PARTS, PairReader, name_sample
-from degrade.store.whole import write_whole
+from degrade.store.shards import PARTS, name_sample
+from degrade.store.whole import whole_folder, write_whole
 
 SHEET_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -66,15 +64,14 @@ def list_samples(reader: PairReader, indices: Sequence[int]) -> list[str]:
 def write_sheet(
     reader: PairReader, indices: Sequence[int], out: Path, num_columns: int | None
 ) -> None:
-    """Draw a contact sheet of some samples.
+    """Paint a contact sheet of some samples.
 
     Raises:
         StoreError: If it cannot be written.
         UnreadablePhoto: If a sample is broken.
     """
-    sheet = draw_sheet([reader[index] for index in indices], num_columns=num_columns)
-    _, encoded = cv2.imencode(out.suffix.lower(), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
-    write_whole(out, [encoded.tobytes()])
+    sheet = paint_sheet([reader[index] for index in indices], num_columns=num_columns)
+    write_whole(out, [encode_photo(sheet, out.suffix.lower())])
 
 
 def write_parts(reader: PairReader, indices: Sequence[int], out: Path) -> None:
@@ -85,18 +82,11 @@ def write_parts(reader: PairReader, indices: Sequence[int], out: Path) -> None:
     """
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-        try:
+        with whole_folder(out, replace=True) as folder:
             for index in indices:
                 parts = reader.raw(index)
                 for part in PARTS:
-                    (aside / f"{reader.keys[index]}-{part}").write_bytes(parts[part])
-            aside.chmod(0o755)
-            if out.exists():
-                shutil.rmtree(out)
-            os.replace(aside, out)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
+                    (folder / f"{reader.keys[index]}-{part}").write_bytes(parts[part])
     except OSError as error:
         raise StoreError(f"{out}: cannot be written: {error.strerror}") from error
 

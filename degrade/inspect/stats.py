@@ -7,20 +7,21 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import msgspec
 import numpy as np
 
+from degrade.arrays import one_thread
 from degrade.damage.marks.layers import mark_layers, united_opacity
 from degrade.errors import TextureError
+from degrade.pairs import PairReader
 from degrade.recipe import Recipe
-from degrade.store.shards import PARTS, PairReader
+from degrade.store.shards import PARTS
 from degrade.textures.pack import Textures
 
 MAX_PAIRS = 10_000
 """Pairs looked at, evenly spread, if there are more."""
 MAX_COVERED = 300
-"""Pairs whose marks are drawn again, kind by kind."""
+"""Pairs whose marks are painted again, kind by kind."""
 _MAX_WORDS = 12
 
 # These name a sample; they do not describe it.
@@ -110,19 +111,20 @@ def describe_pairs(path: Path, textures_path: Path | None = None) -> Stats:
     split_counts = Counter[str]()
     for shard in reader.shards:
         split_counts[shard.split] += shard.num_pairs
-    whole = path.suffix != ".lmdb"
+    with one_thread():
+        coverage = _cover(recipes, Textures.load(textures_path))
     return Stats(
         num_train=split_counts["train"],
         num_val=split_counts["val"],
         num_shards=len(reader.shards),
-        num_rejected=reader.manifest.num_rejected if whole else {},
+        num_rejected=reader.manifest.num_rejected if reader.is_build else {},
         num_examined=num_examined,
         bytes={part: _spread(values) for part, values in sizes.items()},
         stages={name: stages[name] / max(1, num_examined) for name in sorted(stages)},
         numbers={place: _spread(numbers[place]) for place in sorted(numbers)},
         words={place: dict(words[place].most_common()) for place in sorted(words)},
         marked_frac=_spread(marked),
-        coverage=_cover(recipes, Textures.load(textures_path)),
+        coverage=coverage,
     )
 
 
@@ -168,10 +170,8 @@ def _spread(values: list[float]) -> Numbers:
 
 
 def _cover(recipes: list[Recipe], textures: Textures) -> dict[str, Coverage]:
-    """Draw the marks of some recipes again, one kind at a time, and measure them."""
+    """Paint the marks of some recipes again, one kind at a time, and measure them."""
     covered: dict[str, list[tuple[int, float]]] = defaultdict(list)
-    num_threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
     try:
         for recipe in recipes:
             height, width = recipe.height_px, recipe.width_px
@@ -182,8 +182,6 @@ def _cover(recipes: list[Recipe], textures: Textures) -> dict[str, Coverage]:
                 covered[kind].append((len(marks), float(opacity.mean(dtype=np.float64))))
     except TextureError as error:
         raise TextureError(f"{error}; name the pack it was built with: --textures") from error
-    finally:
-        cv2.setNumThreads(num_threads)
     return {
         kind: Coverage(
             pairs_frac=len(found) / len(recipes),

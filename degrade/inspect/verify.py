@@ -7,28 +7,28 @@ it when a file is damaged.
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkServerContext
+from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-import cv2
 import lmdb
 import msgspec
 
+from degrade.arrays import one_thread
 from degrade.build.samples import Rejected, SampleMaker
 from degrade.build.sources import open_source
 from degrade.errors import DegradeError, SourceError, StoreError, TextureError, UnreadablePhoto
+from degrade.pairs import PairReader, decode_pair
 from degrade.profile import Profile
+from degrade.progress import Progress, Step, follow
 from degrade.store.lmdb_files import check_whole
 from degrade.store.manifest import DATA_NAME, ShardInfo, read_shard_report
-from degrade.store.shards import PARTS, PairReader, StreamDigest, decode_pair, name_sample
+from degrade.store.shards import PARTS, StreamDigest, name_sample
 from degrade.textures.pack import Textures
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how many are done and of how many."""
 
 
 @dataclass
@@ -38,6 +38,7 @@ class VerifyReport:
     num_shards: int = 0
     num_pairs: int = 0
     num_rerendered: int = 0
+    """Made again and compared, whether or not they were equal."""
     faults: list[str] = field(default_factory=list)
     """One line for each bad sample or shard."""
 
@@ -67,38 +68,36 @@ def verify_pairs(
         SourceError: If the source cannot be read.
         TextureError: If the textures are others than those of the build.
     """
+    work = _verify(path, source, num_rerender, textures, num_workers)
+    return follow(work, progress)
+
+
+def _verify(
+    path: Path, source: Path | None, num_rerender: int, textures: Path | None, num_workers: int
+) -> Generator[Step, None, VerifyReport]:
     reader = PairReader(path)
     report = VerifyReport(num_shards=len(reader.shards), num_pairs=len(reader))
-    progress = progress or (lambda _task, _num_done, _num_all: None)
-    folder = path if _is_build(path) else path.resolve().parent
-    if _is_build(path):
+    if reader.is_build:
         known = {shard.name for shard in reader.shards}
         strays = sorted(p.name for p in path.glob("*.lmdb") if p.name not in known)
         report.faults += [f"{path / name}: not in the manifest" for name in strays]
     sound = set()
-    for shard, faults in _walk_shards(folder, reader.shards, num_workers, progress):
+    found = yield from _walk_shards(reader.folder, reader.shards, num_workers)
+    for shard, faults in found:
         report.faults += faults
         if not faults:
             sound.add(shard.name)
     if source is not None and num_rerender > 0:
         # Reading a broken shard in this process might end it.
         usable = [shard for shard in reader.shards if shard.name in sound]
-        report.num_rerendered, faults = _rerender(
-            folder, reader, usable, source, num_rerender, textures, progress
-        )
-        report.faults += faults
+        yield from _rerender(report, reader, usable, source, num_rerender, textures)
     return report
 
 
-def _is_build(path: Path) -> bool:
-    return path.suffix != ".lmdb" or (path / "manifest.json").exists()
-
-
 def _walk_shards(
-    folder: Path, shards: list[ShardInfo], num_workers: int, progress: Progress
-) -> list[tuple[ShardInfo, list[str]]]:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    folder: Path, shards: list[ShardInfo], num_workers: int
+) -> Generator[Step, None, list[tuple[ShardInfo, list[str]]]]:
+    context = _find_context()
     todo = list(reversed(shards))
     active: dict[Connection, tuple[BaseProcess, ShardInfo]] = {}
     found: dict[str, list[str]] = {}
@@ -119,7 +118,7 @@ def _walk_shards(
                 ready.close()
                 process.join()
                 num_done += shard.num_pairs
-                progress("verifying", num_done, sum(s.num_pairs for s in shards))
+                yield Step("verifying", num_done, sum(s.num_pairs for s in shards))
     finally:
         for process, _ in active.values():
             process.kill()
@@ -127,8 +126,17 @@ def _walk_shards(
     return [(shard, found[shard.name]) for shard in shards]
 
 
+def _find_context() -> ForkServerContext | SpawnContext:
+    """Where processes come from: a server that has imported all, or nothing (Windows)."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
+
+
 def _start(
-    context: ForkServerContext, path: Path, shard: ShardInfo
+    context: ForkServerContext | SpawnContext, path: Path, shard: ShardInfo
 ) -> tuple[Connection, BaseProcess]:
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_walk_and_send, args=(path, shard, sender), daemon=True)
@@ -138,8 +146,8 @@ def _start(
 
 
 def _walk_and_send(path: Path, shard: ShardInfo, sender: Connection) -> None:
-    cv2.setNumThreads(1)
-    sender.send(_walk(path, shard))
+    with one_thread():
+        sender.send(_walk(path, shard))
     sender.close()
 
 
@@ -192,14 +200,14 @@ def _check_samples(samples: dict[str, dict[str, bytes]], data_path: Path) -> lis
 
 
 def _rerender(
-    folder: Path,
+    report: VerifyReport,
     reader: PairReader,
     usable: list[ShardInfo],
     source_path: Path,
     num_rerender: int,
     textures_path: Path | None,
-    progress: Progress,
-) -> tuple[int, list[str]]:
+) -> Generator[Step, None, None]:
+    """Make samples again and compare them; count them and note their faults in the report."""
     settings = reader.manifest.settings
     textures = Textures.load(textures_path)
     if textures.digest != settings.texture_digest:
@@ -213,30 +221,27 @@ def _rerender(
     names = {name_sample(s.first_number + i) for s in usable for i in range(s.num_pairs)}
     indices = [index for index, key in enumerate(reader.keys) if key in names]
     num_chosen = min(num_rerender, len(indices))
-    faults = []
-    source = open_source(source_path)
-    num_threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
+    with one_thread(), closing(open_source(source_path)) as source:
         for done in range(num_chosen):
             index = indices[done * len(indices) // num_chosen]
-            stored = reader.raw(index)
-            recipe = reader.recipe(index)
-            name = reader.keys[index]
+            name = f"{reader.folder}: {reader.keys[index]}"
+            try:
+                stored, recipe = reader.raw(index), reader.recipe(index)
+            except DegradeError as error:
+                report.faults.append(str(error))
+                return
             try:
                 photo = maker.decode(source.read(recipe.key))
                 made = maker.make(photo, recipe.key, recipe.variant)
             except (SourceError, OSError, Rejected) as error:
-                faults.append(f"{folder}: {name}: {recipe.key} cannot be rendered anew: {error}")
-                continue
-            parts = [p for p, new in zip(PARTS, made, strict=True) if new != stored[p]]
-            if parts:
-                what = ", ".join(parts)
-                faults.append(f"{folder}: {name}: {what} of {recipe.key} differ when made anew")
-            progress("rendering anew", done + 1, num_chosen)
-    except DegradeError as error:
-        faults.append(str(error))
-    finally:
-        cv2.setNumThreads(num_threads)
-        source.close()
-    return num_chosen, faults
+                report.faults.append(f"{name}: {recipe.key} cannot be rendered anew: {error}")
+            except DegradeError as error:
+                report.faults.append(str(error))
+                return
+            else:
+                report.num_rerendered += 1
+                parts = [p for p, new in zip(PARTS, made, strict=True) if new != stored[p]]
+                if parts:
+                    what = ", ".join(parts)
+                    report.faults.append(f"{name}: {what} of {recipe.key} differ when made anew")
+            yield Step("rendering anew", done + 1, num_chosen)

@@ -12,18 +12,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from degrade.arrays import Mask
+from degrade.arrays import Field, Mask
 
 _LEVELS = 4096
 
 
-def _gaussian_quantiles() -> NDArray[np.float32]:
+def _gaussian_quantiles() -> Field:
     normal = NormalDist()
     table = [round(normal.inv_cdf((i + 0.5) / _LEVELS), 6) for i in range(_LEVELS)]
     return np.array(table, np.float32)
 
 
-def white_noise(rng: np.random.Generator, height_px: int, width_px: int) -> NDArray[np.float32]:
+def white_noise(rng: np.random.Generator, height_px: int, width_px: int) -> Field:
     """Independent standard normal values from the generator's raw bits.
 
     `Generator.normal` may change between NumPy releases (NEP 19); raw bits looked up in a
@@ -43,7 +43,7 @@ def white_noise(rng: np.random.Generator, height_px: int, width_px: int) -> NDAr
     return _gaussian_quantiles()[picks].reshape(height_px, width_px)
 
 
-def blur_wrapped(field: NDArray[np.float32], sigma_px: float) -> NDArray[np.float32]:
+def blur_wrapped(field: Field, sigma_px: float) -> Field:
     """Gaussian blur of a seamless (H, W) field, computed in 16 bits; stays seamless."""
     pad = max(1, math.ceil(3 * sigma_px))
     low, high = float(field.min()), float(field.max())
@@ -58,7 +58,7 @@ def blur_wrapped(field: NDArray[np.float32], sigma_px: float) -> NDArray[np.floa
 
 def fractal_noise(
     rng: np.random.Generator, side_px: int, num_cells: int, *, persistence: float = 0.5
-) -> NDArray[np.float32]:
+) -> Field:
     """Seamless smooth noise: octaves of random grids, each finer and fainter.
 
     Args:

@@ -9,8 +9,8 @@ import pytest
 from store_photos import build_small, draw_photo, encode, fill_folder, make_lsun, read_all
 
 from degrade import PairReader
+from degrade.build.options import BuildOptions
 from degrade.build.plan import find_split
-from degrade.build.run import BuildOptions
 from degrade.errors import SourceError, StoreError
 
 

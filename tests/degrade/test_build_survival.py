@@ -1,15 +1,17 @@
 import os
-import resource
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from store_photos import build_small, fill_folder, read_all, run_degrade
 
+from degrade.build import renderer
+from degrade.build.plan import ShardPlan
 from degrade.errors import SourceError, StoreError
 from degrade.store.manifest import Manifest
 
@@ -153,6 +155,7 @@ def test_full_disk_is_one_line_and_loses_nothing(
     photos: Path, undisturbed: Path, tmp_path: Path, num_workers: int
 ) -> None:
     """A limit on the size of files stands in for the disk; with room the build is finished."""
+    resource = pytest.importorskip("resource")
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
@@ -174,17 +177,15 @@ def test_full_disk_is_one_line_and_loses_nothing(
 def interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
     """A source of its own and a build of it that stopped after two shards of four."""
     source, out = fill_folder(tmp_path / "photos", 20), tmp_path / "pairs"
-    from degrade.build import renderer as engine
+    render = renderer.ShardRenderer.render
 
-    render = engine.ShardRenderer.render
-
-    def render_twice(self: engine.ShardRenderer, shard: object, tick: object) -> None:
+    def render_twice(self: renderer.ShardRenderer, shard: ShardPlan) -> Iterator[str]:
         if len(list(out.glob("*.lmdb"))) == 2:
             raise KeyboardInterrupt
-        render(self, shard, tick)  # type: ignore[arg-type]
+        yield from render(self, shard)
 
     with monkeypatch.context() as patch:
-        patch.setattr(engine.ShardRenderer, "render", render_twice)
+        patch.setattr(renderer.ShardRenderer, "render", render_twice)
         with pytest.raises(KeyboardInterrupt):
             _resume(source, out)
     assert len(list(out.glob("*.lmdb"))) == 2

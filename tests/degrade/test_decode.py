@@ -6,7 +6,7 @@ import pytest
 from PIL import Image, ImageOps
 from store_photos import draw_photo, encode
 
-from degrade.build.decode import decode_photo, measure_colourfulness, read_header
+from degrade.build.decode import decode_photo, measure_colorfulness, read_header
 from degrade.errors import UnreadablePhoto
 
 
@@ -61,7 +61,7 @@ def test_decode_refuses_what_is_no_image(data: bytes) -> None:
 def test_colourfulness_of_grey_is_zero() -> None:
     """Equal channels have no colour."""
     grey = np.repeat(draw_photo(5)[..., :1], 3, axis=2)
-    assert measure_colourfulness(grey) == 0
+    assert measure_colorfulness(grey) == 0
 
 
 def test_colourfulness_follows_its_definition() -> None:
@@ -70,4 +70,4 @@ def test_colourfulness_follows_its_definition() -> None:
     red, green, blue = (photo[..., c].astype(float) for c in range(3))
     rg, yb = red - green, (red + green) / 2 - blue
     expected = np.hypot(rg.std(), yb.std()) + 0.3 * np.hypot(rg.mean(), yb.mean())
-    assert measure_colourfulness(photo) == pytest.approx(expected)
+    assert measure_colorfulness(photo) == pytest.approx(expected)

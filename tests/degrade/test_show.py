@@ -10,7 +10,7 @@ from store_photos import build_small, fill_folder
 
 from degrade import PairReader
 from degrade.cli import main
-from degrade.inspect.sheets import describe_recipe, draw_sheet
+from degrade.inspect.sheets import describe_recipe, paint_sheet
 from degrade.inspect.stats import describe_pairs, format_stats
 from degrade.recipe import decode_recipe
 
@@ -34,7 +34,7 @@ def _run(*arguments: object) -> tuple[int, str]:
 def test_sheet_holds_every_pair_side_by_side(build: Path) -> None:
     """The pictures stand where they should, unscaled at their own size."""
     pairs = PairReader(build)[:5]
-    sheet = draw_sheet(pairs, num_columns=2, cell_px=48)
+    sheet = paint_sheet(pairs, num_columns=2, cell_px=48)
     width, height = sheet.shape[1] // 2, sheet.shape[0] // 3
     for index, pair in enumerate(pairs):
         top, left = index // 2 * height + 8, index % 2 * width + 8

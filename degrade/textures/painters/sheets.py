@@ -12,13 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from degrade.arrays import Mask
-from degrade.textures.noise import (
-    blur_wrapped,
-    fill_shape,
-    fractal_noise,
-    paint_path,
-    rough_line,
-)
+from degrade.textures.noise import blur_wrapped, fill_shape, fractal_noise, paint_path, rough_line
 
 SHEET_FRAME_PX = 5120
 """Width in px of the scanned frame at whose scale sheets are painted."""

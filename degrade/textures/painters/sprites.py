@@ -8,19 +8,12 @@ import math
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from degrade.arrays import Mask
-from degrade.textures.noise import (
-    blur_wrapped,
-    fill_shape,
-    fractal_noise,
-    paint_path,
-    rough_line,
-)
+from degrade.arrays import Field, Mask
+from degrade.textures.noise import blur_wrapped, fill_shape, fractal_noise, paint_path, rough_line
 
 
-def _disc_distance(side_px: int, squash: float) -> NDArray[np.float32]:
+def _disc_distance(side_px: int, squash: float) -> Field:
     axis = (np.arange(side_px, dtype=np.float32) + np.float32(0.5)) / np.float32(side_px / 2)
     axis -= np.float32(1)
     y = axis[:, None] * np.float32(squash)
@@ -73,7 +66,7 @@ def paint_fingerprint(rng: np.random.Generator, density: float) -> Mask:
     return np.rint(print_field * 255).astype(np.uint8)
 
 
-def _flake(rng: np.random.Generator, side: int, threshold: float) -> NDArray[np.float32]:
+def _flake(rng: np.random.Generator, side: int, threshold: float) -> Field:
     return np.clip((fractal_noise(rng, side, 32) - np.float32(threshold)) * 8, 0, 1)
 
 
