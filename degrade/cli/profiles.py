@@ -1,4 +1,4 @@
-"""``degrade profiles``: what can be drawn from."""
+"""``degrade profiles``: the damage profiles that are shipped."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""Ageing of a print: fading towards its paper, and yellow or brown stains, even or not."""
+"""Ageing of a print and of its frame: they fade and turn yellow or brown, evenly or not."""
 
 import numpy as np
 

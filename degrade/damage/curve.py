@@ -16,7 +16,7 @@ from degrade.schema import (
 )
 
 NUM_KNOTS = 33
-"""Points through which a characteristic curve is drawn, evenly spaced in [0, 1]."""
+"""Points through which a characteristic curve passes, evenly spaced in [0, 1]."""
 
 _KNOT_PLACES = tuple(i / (NUM_KNOTS - 1) for i in range(NUM_KNOTS))
 _CURVE_LEVELS = np.arange(4096) / 4095

@@ -21,6 +21,8 @@ GRAIN_SIGMA_TABLE = (
 Source:
     Newson, Delon, Galerne, A stochastic film grain model for resolution-independent
     rendering, 2017: the Boolean model for grains small beside the filter.
+
+The torch twin of this stage has the table, too; tests hold the two together.
 """
 
 _GRAIN_SIGMAS = np.interp(np.arange(256), (*range(0, 256, 16), 255), GRAIN_SIGMA_TABLE)

@@ -1,4 +1,4 @@
-"""Digest of recipes and rendered pairs of every profile; run it to rewrite golden.json."""
+"""Digests of recipes and rendered pairs of every profile; run it to rewrite golden.json."""
 
 import hashlib
 import json
@@ -16,8 +16,8 @@ from degrade.textures.pack import Textures
 GOLDEN = Path(__file__).with_name("golden.json")
 
 
-def drawn_photo() -> np.ndarray:
-    """A photograph drawn by whole numbers alone, so that it is the same everywhere."""
+def paint_checks() -> np.ndarray:
+    """A photograph painted by whole numbers alone, so that it is the same everywhere."""
     y, x = np.mgrid[0:150, 0:200]
     red = (x * 255) // 199
     green = ((x // 16 + y // 16) % 2) * 120 + 60
@@ -27,7 +27,7 @@ def drawn_photo() -> np.ndarray:
 
 def golden_digests() -> dict[str, dict[str, str]]:
     """By profile: digest of the recipes, and of clean, damaged and marks, over eight samples."""
-    photo, textures = drawn_photo(), Textures.load()
+    photo, textures = paint_checks(), Textures.load()
     digests = {}
     for name in list_profiles():
         profile = load_profile(name)

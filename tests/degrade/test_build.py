@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from store_photos import build_small, draw_photo, encode, fill_folder, make_lsun, read_all
+from store_photos import build_small, encode, fill_folder, make_lsun, paint_photo, read_all
 
 from degrade import PairReader
 from degrade.build.options import BuildOptions
@@ -70,7 +70,7 @@ def test_added_photographs_change_no_others(photos: Path, tmp_path: Path) -> Non
     shutil.copytree(photos, source)
     build_small(source, tmp_path / "before", variants=2)
     fill_folder(source / "added", 5, first=100)
-    (source / "00000.jpg").write_bytes(encode(draw_photo(200)))
+    (source / "00000.jpg").write_bytes(encode(paint_photo(200)))
     build_small(source, tmp_path / "after", variants=2, shard_size=6)
     before, after = (_read_by_source(tmp_path / name) for name in ("before", "after"))
     assert len(after) == len(before) + 12
@@ -119,14 +119,14 @@ def test_splits_have_the_share_asked_for() -> None:
 def test_rejections_name_photograph_and_reason(tmp_path: Path) -> None:
     """Broken, small, grey and doubled photographs are left out; the first of equals stays."""
     source = fill_folder(tmp_path / "photos", 3)
-    good = encode(draw_photo(0))
-    grey = cv2.cvtColor(draw_photo(9), cv2.COLOR_RGB2GRAY)
+    good = encode(paint_photo(0))
+    grey = cv2.cvtColor(paint_photo(9), cv2.COLOR_RGB2GRAY)
     for name, data in {
         "a-empty.jpg": b"",
         "b-empty.jpg": b"",
         "broken.jpg": b"rubbish",
         "cut.jpg": good[: len(good) // 2],
-        "small.png": encode(draw_photo(8, 47, 90), ".png"),
+        "small.png": encode(paint_photo(8, 47, 90), ".png"),
         "grey.jpg": encode(np.repeat(grey[..., None], 3, axis=2)),
         "zwin.jpg": good,
     }.items():
@@ -163,7 +163,7 @@ def test_numbers_have_no_gaps_where_photographs_were_left_out(tmp_path: Path) ->
 def test_grey_photographs_stay_if_asked_for(tmp_path: Path) -> None:
     """--keep-grey takes them."""
     (tmp_path / "photos").mkdir()
-    grey = np.repeat(draw_photo(9)[..., :1], 3, axis=2)
+    grey = np.repeat(paint_photo(9)[..., :1], 3, axis=2)
     (tmp_path / "photos" / "grey.jpg").write_bytes(encode(grey))
     with pytest.raises(SourceError, match="1 grey"):
         build_small(tmp_path / "photos", tmp_path / "pairs")
@@ -175,7 +175,7 @@ def test_grey_photographs_stay_if_asked_for(tmp_path: Path) -> None:
 def test_lsun_is_built_from_like_a_folder(tmp_path: Path) -> None:
     """WebP, JPEG and PNG values, told by content."""
     values = {
-        f"{number:02x}" * 20: encode(draw_photo(number), suffix)
+        f"{number:02x}" * 20: encode(paint_photo(number), suffix)
         for number, suffix in enumerate((".webp", ".jpg", ".png"))
     }
     source = make_lsun(tmp_path / "lsun", values)

@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from store_photos import draw_photo, encode, fill_folder, run_degrade
+from store_photos import encode, fill_folder, paint_photo, run_degrade
 
 from degrade.recipe import decode_recipe
 
@@ -143,7 +143,7 @@ def test_looking_into_what_is_no_store_is_one_line(command: str, tmp_path: Path)
 def test_photo_is_damaged_the_same_way_twice(tmp_path: Path) -> None:
     """Same photograph, same seed, same bytes; another seed, others."""
     photo = tmp_path / "photo.jpg"
-    photo.write_bytes(encode(draw_photo(1)))
+    photo.write_bytes(encode(paint_photo(1)))
     for name, seed in (("a", 5), ("b", 5), ("c", 6)):
         out = tmp_path / f"{name}.jpg"
         options = ("--seed", seed, "--profile", "badly-damaged")
@@ -159,7 +159,7 @@ def test_photo_is_damaged_the_same_way_twice(tmp_path: Path) -> None:
 def test_photo_repeats_a_recipe_at_other_sizes(tmp_path: Path) -> None:
     """At its own size the bytes are equal; at another the size is what was asked for."""
     photo = tmp_path / "photo.jpg"
-    photo.write_bytes(encode(draw_photo(1)))
+    photo.write_bytes(encode(paint_photo(1)))
     recipe = tmp_path / "recipe.json"
     first, again, large = (tmp_path / f"{name}.png" for name in ("first", "again", "large"))
     assert not run_degrade(
@@ -177,7 +177,7 @@ def test_photo_leaves_out_stages(tmp_path: Path) -> None:
     from degrade.damage.render import STAGES
 
     photo = tmp_path / "photo.png"
-    photo.write_bytes(encode(draw_photo(1), ".png"))
+    photo.write_bytes(encode(paint_photo(1), ".png"))
     skip = [option for stage in STAGES for option in ("--skip", stage)]
     out = tmp_path / "same.png"
     done = run_degrade("photo", photo, "-o", out, "--seed", 5, *skip)
@@ -188,7 +188,7 @@ def test_photo_leaves_out_stages(tmp_path: Path) -> None:
 def test_photo_explains_what_is_wrong(tmp_path: Path) -> None:
     """A missing photograph, one that is none, a recipe that is none, a file in the way."""
     photo, other = tmp_path / "photo.jpg", tmp_path / "other.jpg"
-    photo.write_bytes(encode(draw_photo(1)))
+    photo.write_bytes(encode(paint_photo(1)))
     other.write_bytes(b"rubbish")
     out = ("-o", tmp_path / "out.jpg")
     _expect_error(

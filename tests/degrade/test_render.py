@@ -28,8 +28,8 @@ def textures():
     return Textures.load()
 
 
-def drawn_photo(height: int = 96, width: int = 96) -> np.ndarray:
-    """A colourful photograph drawn by code: gradients, discs, an edge."""
+def paint_scene(height: int = 96, width: int = 96) -> np.ndarray:
+    """A colourful photograph painted by code: gradients, discs, an edge."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float64)
     photo = np.stack([x / width, y / height, 1 - x / width], axis=-1)
     photo[(x - width / 2) ** 2 + (y - height / 3) ** 2 < (height / 5) ** 2] = (0.9, 0.7, 0.6)
@@ -46,7 +46,7 @@ def plain_recipe(**stages) -> Recipe:
 
 def test_render_without_stages_is_the_identity(textures):
     """A recipe without stages leaves every pixel as it was, and finds no marks."""
-    photo = drawn_photo()
+    photo = paint_scene()
     clean, damaged, marks = render(photo, plain_recipe(), textures)
     assert np.array_equal(clean, photo)
     assert np.array_equal(damaged, photo)
@@ -56,7 +56,7 @@ def test_render_without_stages_is_the_identity(textures):
 @pytest.mark.parametrize("profile", sorted(list_profiles()))
 def test_render_skipping_every_stage_is_the_identity(profile, textures):
     """Switching all stages off undoes any recipe of any profile."""
-    photo = drawn_photo()
+    photo = paint_scene()
     recipe = draw_recipe(
         load_profile(profile), textures, seed=1, key="a", variant=0, source_size=(96, 96),
         size_px=96,
@@ -70,7 +70,7 @@ def test_render_skipping_every_stage_is_the_identity(profile, textures):
 def test_render_names_an_unknown_stage(textures):
     """A stage that does not exist is refused by name."""
     with pytest.raises(ValueError, match="blurr"):
-        render(drawn_photo(), plain_recipe(), textures, skip=frozenset({"blurr"}))
+        render(paint_scene(), plain_recipe(), textures, skip=frozenset({"blurr"}))
 
 
 @settings(max_examples=40, deadline=None)
@@ -83,7 +83,7 @@ def test_render_names_an_unknown_stage(textures):
 def test_recipe_survives_json_and_replays_the_same_bytes(profile, seed, key, crop):
     """Any recipe read back from its JSON is equal and renders the same photograph."""
     textures = Textures.load()
-    source = drawn_photo(70, 110)
+    source = paint_scene(70, 110)
     recipe = draw_recipe(
         load_profile(profile), textures, seed=seed, key=key, variant=3, source_size=(110, 70),
         size_px=48, crop=crop,
@@ -125,8 +125,8 @@ def test_recipe_renders_at_twice_the_size_the_same_damage(textures):
     )  # fmt: skip
     # Grain and sensor noise are defined per pixel, so they are left out of the comparison.
     skip = frozenset({"grain", "halftone", "scan"})
-    small = render(drawn_photo(96, 96), recipe, textures, skip=skip).damaged
-    large = render(drawn_photo(192, 192), recipe, textures, skip=skip).damaged
+    small = render(paint_scene(96, 96), recipe, textures, skip=skip).damaged
+    large = render(paint_scene(192, 192), recipe, textures, skip=skip).damaged
     halved = large.reshape(96, 2, 96, 2, 3).mean(axis=(1, 3))
     assert np.abs(halved - small).mean() < 6
 
@@ -168,7 +168,7 @@ def test_grain_spectrum_follows_its_spread(textures):
 @pytest.mark.parametrize("side_px", [40, 64, 96, 128, 190])
 def test_resized_photos_keep_their_light(side_px):
     """Enlarged, or shrunk a little or a lot, a photograph keeps its mean and place."""
-    photo = cv2.GaussianBlur(drawn_photo(96, 96), (9, 9), 2.0)
+    photo = cv2.GaussianBlur(paint_scene(96, 96), (9, 9), 2.0)
     resized = resize_photo(photo, side_px, side_px)
     assert resized.shape == (side_px, side_px, 3)
     assert np.abs(resized.mean(axis=(0, 1)) - photo.mean(axis=(0, 1))).max() < 1
@@ -214,7 +214,7 @@ def test_emulsions_respond_exactly(kind):
 
 def test_scan_halo_is_exact_and_its_noise_as_strong_as_stated(textures):
     """Sharpening is what double precision gives; noise has its deviation and shifts no tone."""
-    photo = drawn_photo()
+    photo = paint_scene()
     blurred = cv2.GaussianBlur(photo, (7, 7), 1.0, borderType=cv2.BORDER_REFLECT_101)
     amount = round(0.7123 * 4096) / 4096
     halo = np.clip(np.rint(photo * (1 + amount) - blurred * amount), 0, 255)
@@ -271,7 +271,7 @@ def test_missing_corners_turn_to_every_corner(turns, corner, textures):
     """A corner turned by quarters lands in the corner where it is placed."""
     box = {0: (0, 0, 0.5, 0.5), 1: (0, 0.5, 0.5, 1), 2: (0.5, 0.5, 1, 1), 3: (0.5, 0, 1, 0.5)}
     mark = Mark(kind="corner", texture="masks/corner-03.png", box=box[turns], quarter_turns=turns)
-    marks = render(drawn_photo(), plain_recipe(marks=(mark,)), textures).marks
+    marks = render(paint_scene(), plain_recipe(marks=(mark,)), textures).marks
     assert marks[corner] == 255
     assert marks[48, 48] == 0
 
@@ -303,3 +303,18 @@ def test_marks_that_cannot_be_seen_are_no_marks(textures):
     for grey, seen in ((255, False), (128, True)):
         photo = np.full((96, 96, 3), grey, np.uint8)
         assert render(photo, plain_recipe(marks=(mark,)), textures).marks.any() == seen
+
+
+def test_marks_lie_in_the_stated_order(textures):
+    """Stains below dust, dust below foxing, what was lost on top; in every recipe."""
+    profile = load_profile("badly-damaged")
+    layers = [("stain", "watermark"), ("dust", "scratch"), ("foxing",), ("crack", "peel", "tear")]
+    seen = set()
+    for seed in range(80):
+        recipe = draw_recipe(
+            profile, textures, seed=seed, key="a", variant=0, source_size=(64, 64), size_px=64
+        )
+        heights = [i for m in recipe.marks for i, kinds in enumerate(layers) if m.kind in kinds]
+        assert heights == sorted(heights)
+        seen |= set(heights)
+    assert seen == {0, 1, 2, 3}

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from store_photos import build_small, fill_folder
+from store_photos import build_small, encode, fill_folder
 
 from degrade import PairReader
 from degrade.cli import main
@@ -51,7 +51,7 @@ def test_recipe_is_described_in_two_lines(build: Path) -> None:
     assert lines[0].startswith(f"{recipe.profile}: ")
 
 
-def test_show_draws_a_sheet(build: Path, tmp_path: Path) -> None:
+def test_show_paints_a_sheet(build: Path, tmp_path: Path) -> None:
     """Of evenly spread samples; an existing one is kept unless forced."""
     out = tmp_path / "sheet.png"
     assert _run("show", build, "-o", out, "--num", 6) == (0, f"{out}\n")
@@ -141,3 +141,11 @@ def test_stats_are_printed_as_text_and_json(build: Path) -> None:
     assert json.loads(output) == msgspec.to_builtins(describe_pairs(build))
     assert _run("stats", build) == (0, format_stats(describe_pairs(build)) + "\n")
     assert _run("stats", build / "train-00000.lmdb")[0] == 0
+
+
+def test_stats_keep_the_rejections_of_a_build_called_like_a_shard(tmp_path: Path) -> None:
+    """A build's folder may end in .lmdb; what was left out is counted all the same."""
+    source = fill_folder(tmp_path / "photos", 3)
+    (source / "grey.png").write_bytes(encode(np.full((90, 120, 3), 90, np.uint8), ".png"))
+    build_small(source, tmp_path / "pairs.lmdb", val_frac=0.0)
+    assert describe_pairs(tmp_path / "pairs.lmdb").num_rejected == {"grey": 1}

@@ -3,7 +3,7 @@ import pickle
 from pathlib import Path
 
 import pytest
-from store_photos import draw_photo, encode, fill_folder, make_lsun
+from store_photos import encode, fill_folder, make_lsun, paint_photo
 
 from degrade.build.sources import LsunSource, open_source
 from degrade.errors import SourceError
@@ -75,7 +75,7 @@ def test_list_chooses_keys_of_an_lmdb(tmp_path: Path) -> None:
 
 def test_lsun_lists_and_reads_by_folder_or_file(tmp_path: Path) -> None:
     """The folder and the data.mdb in it are the same source."""
-    data = encode(draw_photo(1), ".webp")
+    data = encode(paint_photo(1), ".webp")
     folder = make_lsun(tmp_path / "lsun", {"b0": data, "a0": b"x"})
     for path in (folder, folder / "data.mdb"):
         source = open_source(path)

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import lmdb
 import pytest
-from store_photos import build_small, draw_photo, encode, fill_folder, run_degrade
+from store_photos import build_small, encode, fill_folder, paint_photo, run_degrade
 
 from degrade import PairReader
+from degrade.arrays import Photo
+from degrade.build.samples import SampleMaker
 from degrade.errors import TextureError
 from degrade.inspect.verify import verify_pairs
 
@@ -69,7 +71,7 @@ def test_verify_finds_a_value_that_is_missing(copy: Path) -> None:
 
 def test_verify_finds_a_change_that_still_decodes(copy: Path) -> None:
     """By the digest."""
-    _change(copy / "train-00000.lmdb", "00000001/clean.jpg", encode(draw_photo(1, 48, 48)))
+    _change(copy / "train-00000.lmdb", "00000001/clean.jpg", encode(paint_photo(1, 48, 48)))
     assert [("digest" in fault) for fault in verify_pairs(copy).faults] == [True]
 
 
@@ -102,10 +104,12 @@ def test_verify_finds_a_source_that_gives_other_pictures(
 ) -> None:
     """A photograph replaced and one gone are named."""
     source = Path(shutil.copytree(sound[0], tmp_path / "photos"))
-    (source / "0003.jpg").write_bytes(encode(draw_photo(99)))
+    (source / "0003.jpg").write_bytes(encode(paint_photo(99)))
     (source / "0005.jpg").unlink()
-    faults = verify_pairs(sound[1], source=source, num_rerender=12).faults
+    report = verify_pairs(sound[1], source=source, num_rerender=12)
+    faults = report.faults
     assert len(faults) == 2
+    assert report.num_rerendered == 11
     assert "clean.jpg, damaged.jpg of 0003.jpg differ" in faults[0]
     assert "0005.jpg" in faults[1]
 
@@ -114,9 +118,28 @@ def test_verify_refuses_other_textures(sound: tuple[Path, Path], tmp_path: Path)
     """They would explain every difference."""
     pack = tmp_path / "pack"
     (pack / "masks").mkdir(parents=True)
-    (pack / "masks" / "dust-mine.png").write_bytes(encode(draw_photo(1), ".png"))
+    (pack / "masks" / "dust-mine.png").write_bytes(encode(paint_photo(1), ".png"))
     with pytest.raises(TextureError, match="--textures"):
         verify_pairs(sound[1], source=sound[0], num_rerender=1, textures=pack)
+
+
+def test_verify_counts_only_what_it_made_again(
+    sound: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When it has to stop after two samples, two were made again."""
+    made = []
+
+    def make_two(self: SampleMaker, photo: Photo, key: str, variant: int) -> list[bytes]:
+        if len(made) == 2:
+            raise TextureError("dust-00.png: differs from its manifest")
+        made.append(key)
+        return make(self, photo, key, variant)
+
+    make = SampleMaker.make
+    monkeypatch.setattr(SampleMaker, "make", make_two)
+    report = verify_pairs(sound[1], source=sound[0], num_rerender=5)
+    assert report.num_rerendered == 2
+    assert report.faults == ["dust-00.png: differs from its manifest"]
 
 
 def test_verify_command_lists_faults_and_fails(sound: tuple[Path, Path], copy: Path) -> None:
