@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 
 from degrade.arrays import one_thread
 from degrade.build.plan import ShardPlan
@@ -16,7 +17,9 @@ from degrade.errors import StoreError
 _POLL_SECONDS = 0.2
 
 
-def render_shards(job: Job, todo: Sequence[ShardPlan], num_workers: int) -> Iterator[int]:
+def render_shards(
+    job: Job, todo: Sequence[ShardPlan], num_workers: int
+) -> Generator[int, None, None]:
     """Render shards.
 
     Args:
@@ -37,16 +40,19 @@ def render_shards(job: Job, todo: Sequence[ShardPlan], num_workers: int) -> Iter
     return _render_in_workers(job, todo, num_workers)
 
 
-def _render_here(job: Job, todo: Sequence[ShardPlan]) -> Iterator[int]:
+def _render_here(job: Job, todo: Sequence[ShardPlan]) -> Generator[int, None, None]:
     num_done = 0
     with one_thread(), job.open() as renderer:
         for shard in todo:
-            for _ in renderer.render(shard):
-                num_done += 1
-                yield num_done
+            with closing(renderer.render(shard)) as keys:
+                for _ in keys:
+                    num_done += 1
+                    yield num_done
 
 
-def _render_in_workers(job: Job, todo: Sequence[ShardPlan], num_workers: int) -> Iterator[int]:
+def _render_in_workers(
+    job: Job, todo: Sequence[ShardPlan], num_workers: int
+) -> Generator[int, None, None]:
     context = multiprocessing.get_context("spawn")
     counter = context.Value("q", 0)
     stop = context.Event()

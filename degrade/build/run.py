@@ -11,6 +11,7 @@ import hashlib
 import shutil
 from collections import Counter
 from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -98,10 +99,11 @@ def _make_shards(
         shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
     todo = [shard for shard in shards if not (out / shard.name).exists()]
     job = Job(out, work, info, source, profile, options.textures, settings)
-    num_before = sum(shard.stop - shard.start for shard in shards if shard not in set(todo))
+    num_before = info.num_photos - sum(shard.stop - shard.start for shard in todo)
     yield Step("rendering", num_before, info.num_photos)
-    for num_done in render_shards(job, todo, options.num_workers):
-        yield Step("rendering", num_before + num_done, info.num_photos)
+    with closing(render_shards(job, todo, options.num_workers)) as counts:
+        for num_done in counts:
+            yield Step("rendering", num_before + num_done, info.num_photos)
     return _finish(out, source, settings, info, shards)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
 from degrade.errors import DegradeError
+from degrade.progress import Progress
 
 PATH = click.Path(path_type=Path)
 SEED = click.IntRange(min=0)
@@ -47,7 +48,7 @@ def refuse_overwriting(path: Path, force: bool) -> None:
 
 
 @contextmanager
-def show_progress() -> Iterator[Callable[[str, int, int], None]]:
+def show_progress() -> Iterator[Progress]:
     """A bar on stderr, if that is a terminal."""
     from tqdm import tqdm
 

@@ -17,9 +17,7 @@ import lmdb
 
 from degrade.errors import StoreError
 from degrade.store.lmdb_files import find_needed_size, shorten
-from degrade.store.manifest import (
-    DATA_NAME,
-)
+from degrade.store.manifest import DATA_NAME
 
 PARTS = ("clean.jpg", "damaged.jpg", "marks.png", "recipe.json")
 MAX_SAMPLES = 10**8

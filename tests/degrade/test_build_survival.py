@@ -11,7 +11,9 @@ import pytest
 from store_photos import build_small, fill_folder, read_all, run_degrade
 
 from degrade.build import renderer
+from degrade.build.options import BuildOptions
 from degrade.build.plan import ShardPlan
+from degrade.build.run import build_pairs
 from degrade.errors import SourceError, StoreError
 from degrade.store.manifest import Manifest
 
@@ -259,3 +261,25 @@ def test_second_build_into_the_same_folder_is_refused(photos: Path, tmp_path: Pa
     assert "another build is writing here" in second.stderr or "already holds" in second.stderr
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_build_stopped_by_who_follows_it_leaves_no_half_shard(
+    photos: Path, undisturbed: Path, tmp_path: Path, num_workers: int
+) -> None:
+    """When progress raises, the shard under way is gone at once; the same build then goes on."""
+    out = tmp_path / "pairs"
+
+    def stop(_task: str, num_done: int, _num_all: int) -> None:
+        if num_done > 5:
+            raise KeyboardInterrupt
+
+    options = BuildOptions(
+        source=photos, out=out, seed=7, size_px=48, shard_size=10, num_workers=num_workers
+    )
+    with pytest.raises(KeyboardInterrupt):
+        build_pairs(options, stop)
+    assert not list(out.glob(".*.tmp"))
+    assert not (out / "manifest.json").exists()
+    build_pairs(options)
+    assert _is_equal(out, undisturbed)
