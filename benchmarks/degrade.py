@@ -48,7 +48,7 @@ from degrade.damage.scan import apply_scan, stored_quality
 from degrade.damage.tone import apply_tone
 from degrade.profile import load_profile
 from degrade.recipe import encode_recipe
-from degrade.textures.pack import Textures
+from degrade.textures import Textures
 
 Photo = NDArray[np.uint8]
 Chain = Callable[[bytes, int], None]

@@ -20,7 +20,7 @@ from skimage import data
 from degrade.build.single import draw_whole
 from degrade.damage.render import render
 from degrade.profile import list_profiles, load_profile
-from degrade.textures.pack import Textures
+from degrade.textures import Textures
 from restore import Restorer
 from train.evaluate import to_tensor
 from train.metrics import measure_luma_psnr

@@ -10,7 +10,7 @@ from store_photos import build_small, fill_folder
 from degrade import PairReader
 from degrade.damage.marks.layers import MarkLayer, apply_marks
 from degrade.damage.render import render
-from degrade.textures.pack import Textures
+from degrade.textures import Textures
 from restore.redamage import Damage, redamage
 from train.consistency import measure_consistency
 from train.damage import Damages, collate_damage, damage_of, lay_marks

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from degrade.damage.draw import draw_recipe
 from degrade.damage.render import cut_photo, render
 from degrade.profile import load_profile
-from degrade.textures.pack import Textures
+from degrade.textures import Textures
 from restore import Restorer
 from restore.checkpoint import default_model_path
 

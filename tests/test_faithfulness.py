@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from degrade.damage.draw import draw_recipe
 from degrade.damage.render import cut_photo, render, without
 from degrade.profile import load_profile
-from degrade.textures.pack import Textures
+from degrade.textures import Textures
 from restore import Restorer, RestoreSettings
 from restore.errors import RestoreError
 from restore.faithfulness import Faithfulness, measure_faithfulness

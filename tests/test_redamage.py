@@ -8,7 +8,7 @@ from degrade.damage.draw import draw_recipe
 from degrade.damage.marks.layers import apply_marks
 from degrade.damage.render import STAGES, expose_and_print, render_fields, without
 from degrade.profile import list_profiles, load_profile
-from degrade.textures.pack import Textures
+from degrade.textures import Textures
 from restore.redamage import Damage, redamage
 from train.damage import collate_damage, damage_of
 

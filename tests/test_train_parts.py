@@ -6,7 +6,7 @@ import torch
 from training_runs import TINY, build_pairs
 
 from degrade import PairReader
-from degrade.textures.pack import Textures
+from degrade.textures import Textures
 from restore.network import Generator
 from train.adversarial import Look, describe_verdict, judge_looks, score_look
 from train.baselines import keep_as_is, restore_classically

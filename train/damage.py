@@ -19,7 +19,7 @@ from degrade.damage.marks.layers import MarkLayer
 from degrade.damage.render import Fields, render_fields
 from degrade.errors import TextureError
 from degrade.recipe import Recipe
-from degrade.textures.pack import Textures
+from degrade.textures import Textures
 from restore.redamage import Damage
 from train.errors import DataError
 

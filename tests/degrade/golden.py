@@ -11,7 +11,7 @@ from degrade.damage.draw import draw_recipe
 from degrade.damage.render import cut_photo, render
 from degrade.profile import list_profiles, load_profile
 from degrade.recipe import encode_recipe
-from degrade.textures.pack import Textures
+from degrade.textures import Textures
 
 GOLDEN = Path(__file__).with_name("golden.json")
 

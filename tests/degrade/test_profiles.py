@@ -5,7 +5,7 @@ import pytest
 from degrade.damage.draw import draw_recipe
 from degrade.errors import ProfileError
 from degrade.profile import list_profiles, load_profile, profile_text, profile_to_json
-from degrade.textures.pack import Textures
+from degrade.textures import Textures
 
 SHIPPED = (
     "badly-damaged", "cabinet-card", "family-album", "kodachrome-faded", "lightly-worn",

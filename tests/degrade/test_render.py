@@ -20,7 +20,7 @@ from degrade.damage.scan import Scan, add_noise, sharpen
 from degrade.damage.vignette import Vignette, vignette_field
 from degrade.profile import list_profiles, load_profile
 from degrade.recipe import Recipe, decode_recipe, encode_recipe
-from degrade.textures.pack import Textures
+from degrade.textures import Textures
 
 
 @pytest.fixture(scope="module")
