@@ -31,11 +31,10 @@ import skimage.data
 import torch
 from numpy.typing import NDArray
 
-from degrade.crop import cut_photo
+from degrade.damage.draw import draw_recipe
+from degrade.damage.render import cut_photo, render, without
 from degrade.profile import list_profiles, load_profile
 from degrade.recipe import Lens
-from degrade.render import render, without
-from degrade.sampling import draw_recipe
 from degrade.textures import Textures
 from restore.report.faithfulness import Faithfulness, measure_faithfulness
 from train.damage.stages import NUM_KNOTS, Damage, redamage

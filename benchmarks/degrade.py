@@ -34,16 +34,20 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 # This file is called as the package that it measures, and must not hide it.
 sys.path[:] = [p for p in sys.path if Path(p).resolve() != Path(__file__).resolve().parent]
 
-from degrade.crop import cut_photo, resize_photo
-from degrade.engine import keep_freed_memory
-from degrade.film import add_grain, age, apply_curve, apply_tone, respond
-from degrade.optics import blur_lens
+from degrade.build.samples import encode_marks
+from degrade.build.workers import keep_freed_memory
+from degrade.damage.ageing import age
+from degrade.damage.crop import resize_photo
+from degrade.damage.curve import apply_curve
+from degrade.damage.draw import draw_recipe
+from degrade.damage.emulsion import respond
+from degrade.damage.grain import add_grain
+from degrade.damage.lens import blur_lens
+from degrade.damage.render import cut_photo, expose_and_print, render, render_fields, without
+from degrade.damage.scan import apply_scan, stored_quality
+from degrade.damage.tone import apply_tone
 from degrade.profile import load_profile
 from degrade.recipe import encode_recipe
-from degrade.render import expose_and_print, render, render_fields, without
-from degrade.samples import encode_marks
-from degrade.sampling import draw_recipe
-from degrade.scan import apply_scan, stored_quality
 from degrade.textures import Textures
 
 Photo = NDArray[np.uint8]

@@ -1,6 +1,20 @@
 """Damage clean photographs the way time does, and keep the pairs in LMDB shards.
 
 The public names load on first use, so that ``import degrade`` costs next to nothing.
+
+The rooms, from the lowest to the highest; each imports from itself and from those above it in this
+list, never from those below:
+
+1. ``errors``, ``schema`` (base of records and ranges), ``progress``, ``arrays``
+2. ``store``: manifest, shards, LMDB files, files that are written whole
+3. ``textures``: packs, painters, kinds of marks, laying a texture over a photograph
+4. ``damage``: the stages, one file each with its ranges, its record, its draw and its apply
+5. ``recipe`` and ``profile``: all stages' records, all stages' ranges
+6. ``damage.draw`` (profile to recipe) and ``damage.render`` (recipe to photograph)
+7. ``pairs``: reads a build
+8. ``build``: makes one
+9. ``inspect``: looks into one
+10. ``cli``: one verb, one file
 """
 
 from __future__ import annotations
@@ -9,33 +23,33 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from degrade.build import BuildOptions, build_pairs
-    from degrade.crop import cut_photo
+    from degrade.build.options import BuildOptions
+    from degrade.build.run import build_pairs
+    from degrade.damage.draw import draw_recipe
+    from degrade.damage.render import Rendered, cut_photo
     from degrade.errors import DegradeError
-    from degrade.manifest import Manifest
+    from degrade.pairs import Pair, PairReader
     from degrade.profile import Profile, load_profile
     from degrade.recipe import Recipe, decode_recipe, encode_recipe
-    from degrade.render import Rendered
-    from degrade.sampling import draw_recipe
-    from degrade.shards import Pair, PairReader
-    from degrade.textures import Textures
+    from degrade.store.manifest import Manifest
+    from degrade.textures.pack import Textures
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "BuildOptions": "build",
+    "BuildOptions": "build.options",
     "DegradeError": "errors",
-    "Manifest": "manifest",
-    "Pair": "shards",
-    "PairReader": "shards",
+    "Manifest": "store.manifest",
+    "Pair": "pairs",
+    "PairReader": "pairs",
     "Profile": "profile",
     "Recipe": "recipe",
-    "Rendered": "render",
-    "Textures": "textures",
-    "build_pairs": "build",
-    "cut_photo": "crop",
+    "Rendered": "damage.render",
+    "Textures": "textures.pack",
+    "build_pairs": "build.run",
+    "cut_photo": "damage.render",
     "decode_recipe": "recipe",
-    "draw_recipe": "sampling",
+    "draw_recipe": "damage.draw",
     "encode_recipe": "recipe",
     "load_profile": "profile",
 }

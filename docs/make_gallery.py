@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage import data
 
+from degrade.build.single import draw_whole
+from degrade.damage.render import render
 from degrade.profile import list_profiles, load_profile
-from degrade.render import render
-from degrade.single import draw_whole
 from degrade.textures import Textures
 from restore import Restorer
 from train.measure.evaluate import to_tensor

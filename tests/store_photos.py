@@ -1,4 +1,4 @@
-"""Photographs drawn by code, and sources made of them, for the tests of the pair store."""
+"""Photographs painted by code, and sources made of them, for the tests of the pair store."""
 
 import subprocess
 import sys
@@ -9,11 +9,12 @@ import lmdb
 import numpy as np
 from numpy.typing import NDArray
 
-from degrade.build import BuildOptions, build_pairs
-from degrade.manifest import Manifest
+from degrade.build.options import BuildOptions
+from degrade.build.run import build_pairs
+from degrade.store.manifest import Manifest
 
 
-def draw_photo(seed: int, width_px: int = 120, height_px: int = 90) -> NDArray[np.uint8]:
+def paint_photo(seed: int, width_px: int = 120, height_px: int = 90) -> NDArray[np.uint8]:
     """A colourful photograph of nothing, (H, W, 3) RGB."""
     rng = np.random.default_rng(seed)
     blobs = rng.integers(0, 256, (5, 7, 3), dtype=np.uint8)
@@ -34,7 +35,7 @@ def fill_folder(folder: Path, num_photos: int, first: int = 0) -> Path:
     """Put photographs ``0000.jpg`` and so on into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(first, first + num_photos):
-        (folder / f"{number:04d}.jpg").write_bytes(encode(draw_photo(number)))
+        (folder / f"{number:04d}.jpg").write_bytes(encode(paint_photo(number)))
     return folder
 
 

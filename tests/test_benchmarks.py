@@ -9,7 +9,7 @@ import click
 import numpy as np
 import pytest
 import torch
-from store_photos import draw_photo
+from store_photos import paint_photo
 from training_runs import TINY, build_pairs
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))  # benchmarks are scripts
@@ -48,7 +48,7 @@ def average(rows: list[float]) -> dict[str, float]:
 @pytest.mark.parametrize("name", DAMAGES)
 def test_foreign_damage_repeats_by_seed(name: str) -> None:
     """The same seed and photograph give the same bytes, another photograph's key gives others."""
-    clean = draw_photo(1)
+    clean = paint_photo(1)
     before = clean.copy()
     first, again, other = (DAMAGES[name](clean, seed_photo(3, name, key)) for key in "aab")
     assert np.array_equal(first.damaged, again.damaged)
@@ -62,7 +62,7 @@ def test_foreign_damage_keeps_a_photograph(name: str) -> None:
     """Size and type stay; most photographs are clearly changed, none is lost."""
     changes = []
     for number in range(20):
-        clean = draw_photo(number)
+        clean = paint_photo(number)
         damaged, marks = DAMAGES[name](clean, seed_photo(0, name, str(number)))
         assert damaged.shape == clean.shape
         assert damaged.dtype == marks.dtype == np.uint8
@@ -74,7 +74,7 @@ def test_foreign_damage_keeps_a_photograph(name: str) -> None:
 
 def test_holes_of_bopbtl_are_flat_white_and_on_half_of_the_photographs() -> None:
     """Under its marks the damaged photograph is white; marks are there or not, by turns."""
-    clean = draw_photo(0)
+    clean = paint_photo(0)
     marked = []
     for number in range(60):
         damaged, marks = DAMAGES["bopbtl"](clean, seed_photo(0, "bopbtl", str(number)))
@@ -156,7 +156,7 @@ def test_unet_restores_any_size_and_survives_its_file(tmp_path: Path) -> None:
     """A photograph of an odd size comes back at that size, the same from the saved weights."""
     torch.manual_seed(0)
     unet = UNet(UNetConfig(width=4, size_px=32))
-    photo = draw_photo(0, 50, 41)
+    photo = paint_photo(0, 50, 41)
     restored, marks = use_unet(unet)(photo)
     assert restored.shape == photo.shape
     assert marks.shape == photo.shape[:2]
@@ -170,7 +170,7 @@ def test_pix2pix_learns_and_goes_on_where_it_stopped() -> None:
     """On one pair the distance falls; a state taken half way leads to the same losses."""
     size = UNetConfig(width=8, size_px=32)
     device = torch.device("cpu")
-    clean = torch.from_numpy(draw_photo(0, 32, 32)).permute(2, 0, 1)[None] / 127.5 - 1
+    clean = torch.from_numpy(paint_photo(0, 32, 32)).permute(2, 0, 1)[None] / 127.5 - 1
     damaged = clean * 0.5
     training = Pix2Pix(size, device, "fp32", 0)
     losses = [training.train_step(damaged, clean)["l1"] for _ in range(20)]

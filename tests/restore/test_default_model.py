@@ -6,10 +6,9 @@ import cv2
 import numpy as np
 import skimage.data
 
-from degrade.crop import cut_photo
+from degrade.damage.draw import draw_recipe
+from degrade.damage.render import cut_photo, render
 from degrade.profile import load_profile
-from degrade.render import render
-from degrade.sampling import draw_recipe
 from degrade.textures import Textures
 from restore import Restorer
 from restore.engine.model_file import default_model_path, read_metadata

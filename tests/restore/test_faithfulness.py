@@ -15,10 +15,9 @@ import skimage.data
 import torch
 from numpy.typing import NDArray
 
-from degrade.crop import cut_photo
+from degrade.damage.draw import draw_recipe
+from degrade.damage.render import cut_photo, render, without
 from degrade.profile import load_profile
-from degrade.render import render, without
-from degrade.sampling import draw_recipe
 from degrade.textures import Textures
 from restore import Restorer, RestoreSettings
 from restore.errors import RestoreError

@@ -8,8 +8,8 @@ import torch
 from store_photos import build_small, fill_folder
 
 from degrade import PairReader
-from degrade.marks import MarkLayer, apply_marks
-from degrade.render import render
+from degrade.damage.marks.layers import MarkLayer, apply_marks
+from degrade.damage.render import render
 from degrade.textures import Textures
 from train.damage.stages import Damage, redamage
 from train.damage.twin import Damages, collate_damage, damage_of, lay_marks

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from degrade.marks import apply_marks
+from degrade.damage.draw import draw_recipe
+from degrade.damage.marks.layers import apply_marks
+from degrade.damage.render import STAGES, expose_and_print, render_fields, without
 from degrade.profile import list_profiles, load_profile
-from degrade.render import STAGES, expose_and_print, render_fields, without
-from degrade.sampling import draw_recipe
 from degrade.textures import Textures
 from train.damage.stages import Damage, redamage
 from train.damage.twin import collate_damage, damage_of

@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from degrade.film import GRAIN_SIGMA_TABLE, NUM_KNOTS
+from degrade.damage.curve import NUM_KNOTS
+from degrade.damage.grain import GRAIN_SIGMA_TABLE
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from degrade import PairReader
+from degrade.damage.curve import curve_knots
+from degrade.damage.lens import Lens, disc_rows, motion_offsets
+from degrade.damage.marks.layers import MarkLayer
+from degrade.damage.render import Fields, render_fields
 from degrade.errors import TextureError
-from degrade.film import curve_knots
-from degrade.marks import MarkLayer
-from degrade.optics import disc_rows, motion_offsets
-from degrade.recipe import Lens, Recipe
-from degrade.render import Fields, render_fields
+from degrade.recipe import Recipe
 from degrade.textures import Textures
 from train.damage.stages import Damage
 from train.errors import DataError

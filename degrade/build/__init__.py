@@ -1,0 +1,1 @@
+"""Make a pair store out of clean photographs."""

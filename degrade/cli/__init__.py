@@ -1,0 +1,5 @@
+"""The ``degrade`` command: one verb, one file."""
+
+from degrade.cli.main import main
+
+__all__ = ["main"]

@@ -1,0 +1,1 @@
+"""What time does to a photograph: one file for each stage, drawn, recorded and applied."""

@@ -1,0 +1,1 @@
+"""Look into a pair store: show, describe and check it."""
