@@ -9,16 +9,18 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from photo_zoo import TINY as TINY_GENERATOR
 from photo_zoo import draw_photo
 from torch import Tensor, nn
 from training_runs import TINY, build_pairs
+from write_models import TINY as TINY_GENERATOR
 
 from restore import Restorer
+from restore.engine import ModelMetadata
 from train.config import decode_config, encode_config, load_preset
 from train.errors import ConfigError, TrainError
-from train.network.checkpoint import ModelMetadata, load_generator, save_generator
+from train.network.checkpoint import load_generator, save_generator
 from train.network.config import GeneratorConfig
+from train.network.export import export_generator
 from train.network.generator import Generator
 from train.network.global_branch import GlobalBranch, Place, adjust_by_grid, reduce_photo
 from train.run.learner import build_networks, choose_learners
@@ -124,67 +126,57 @@ def test_window_gets_the_grid_of_the_whole() -> None:
     torch.testing.assert_close(window, whole[:, :, rows][..., columns])
 
 
+def export(generator: Generator, folder: Path, **options: int) -> Restorer:
+    """A restorer that runs a generator's exported graphs."""
+    export_generator(folder / "model.zip", generator, ModelMetadata("shaken"), half=False)
+    return Restorer.load(folder / "model.zip", "cpu", num_threads=1, **options)
+
+
 @pytest.mark.parametrize("config", [CONFIG, SEES_BOTH])
-@pytest.mark.parametrize("size", [(300, 420), (700, 500)])
-def test_tiles_agree_with_the_whole(size: tuple[int, int], config: GeneratorConfig) -> None:
+def test_tiles_agree_with_the_whole(tmp_path: Path, config: GeneratorConfig) -> None:
     """With a branch too, tiles differ from one run over the whole by at most 2/255."""
-    generator, photo = make_shaken_generator(config), draw_photo(*size)
-    whole = Restorer(generator, precision="fp32", tile_px=1024).restore(photo).restored
-    tiled = Restorer(generator, precision="fp32", tile_px=128).restore(photo).restored
-    assert not np.array_equal(whole, photo)
-    assert np.abs(tiled.astype(int) - whole).max() <= 2
+    whole = export(make_shaken_generator(config), tmp_path)
+    tiled = Restorer(whole.network, tile_px=128)
+    for size in ((300, 420), (700, 500)):
+        photo = draw_photo(*size)
+        restored = whole.restore(photo).restored
+        assert not np.array_equal(restored, photo)
+        assert np.abs(tiled.restore(photo).restored.astype(int) - restored).max() <= 2
 
 
-def test_restorer_shows_the_stem_the_original() -> None:
-    """One run of the restorer is one of the generator, the original beside the adjusted."""
-    generator, photo = make_shaken_generator(SEES_BOTH), draw_photo(64, 96)
-    pixels = torch.from_numpy(photo).permute(2, 0, 1)[None] / 255
-    expected = generator(pixels)[0][0].permute(1, 2, 0).numpy()
-    restorer = Restorer(generator, precision="fp32")
-    adjusted = generator.adjust_globally(pixels)[0].permute(1, 2, 0).numpy()
-    both, _ = restorer.run_network(adjusted, None, np.float32(photo / 255))
-    alone, _ = restorer.run_network(adjusted)
-    np.testing.assert_allclose(both, expected, atol=1e-5)
-    assert np.abs(alone - expected).max() > 1e-3
+def test_large_and_small_copies_get_the_same_tone(tmp_path: Path) -> None:
+    """A scan at three times the size is given the same grid."""
+    network = export(make_shaken_generator(), tmp_path).network
+    small = draw_photo(256, 384).astype(np.float32) / 255
+    large = small.repeat(3, 0).repeat(3, 1)
+    grids = [network.look(photo) for photo in (small, large)]
+    assert np.abs(grids[0]).max() > 0.01
+    np.testing.assert_allclose(grids[0], grids[1], atol=2e-2 * np.abs(grids[0]).max())
 
 
-def test_tiles_bring_the_original_along(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each tile comes adjusted and as it was."""
-    restorer, photo = Restorer(make_shaken_generator(SEES_BOTH)), draw_photo(64, 96)
-    run, calls = restorer.run_network, []
-
-    def record(*windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        calls.append(windows)
-        return run(*windows)
-
-    monkeypatch.setattr(restorer, "run_network", record)
-    restorer.restore(photo)
-    ((adjusted, _, original),) = calls
-    inside = np.s_[32:96, 32:128]  # of the reflected border
-    np.testing.assert_allclose(original[inside] * 255, photo, atol=1e-3)
-    assert np.abs(adjusted - original).max() > 0.01
-
-
-def test_large_and_small_copies_get_the_same_tone() -> None:
-    """A scan at three times the size is given the same tone and colour."""
-    restorer = Restorer(make_shaken_generator(), precision="fp32")
-    small = draw_photo(256, 384)
-    large = np.ascontiguousarray(small.repeat(3, 0).repeat(3, 1))
-    grids = [restorer.look_at(p.astype(np.float32) / 255) for p in (small, large[1::3, 1::3])]
-    assert all(grids)
-    changed = [
-        grid(p, np.arange(len(p)), np.arange(p.shape[1]), height=len(p), width=p.shape[1])
-        for grid, p in zip(grids, (np.float32(small / 255), np.float32(large / 255)), strict=True)
-        if grid
-    ]
-    np.testing.assert_allclose(changed[1][1::3, 1::3], changed[0], atol=1e-4)
+@pytest.mark.parametrize(
+    "hue", [(0.7, 0.5, 0.3), (0.5, 0.6, 0.2), (0.3, 0.5, 0.8)], ids=["sepia", "olive", "blue"]
+)
+def test_any_toning_is_looked_at_as_in_training(
+    tmp_path: Path, hue: tuple[float, float, float]
+) -> None:
+    """`restore` and the generator give a toned photograph the same grid."""
+    generator = make_shaken_generator()
+    grey = draw_photo(64, 96)[..., 1:2].astype(np.float32) / 255
+    toned = grey + (np.float32(hue) - np.float32(0.5)) * grey * (1 - grey)
+    pixels = torch.from_numpy(toned).permute(2, 0, 1)[None]
+    with torch.inference_mode():
+        expected = generator.find_grid(pixels)
+    assert expected is not None
+    found = export(generator, tmp_path).network.look(toned)
+    np.testing.assert_allclose(found, expected[0].numpy(), atol=1e-4)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 40), (33, 5)])
-def test_tiny_photos_are_restored(size: tuple[int, int]) -> None:
+def test_tiny_photos_are_restored(tmp_path: Path) -> None:
     """Photographs smaller than the copy, down to one pixel, come back in their size."""
-    restored = Restorer(make_shaken_generator()).restore(draw_photo(*size)).restored
-    assert restored.shape == (*size, 3)
+    restorer = export(make_shaken_generator(), tmp_path)
+    for size in ((1, 1), (1, 40), (33, 5)):
+        assert restorer.restore(draw_photo(*size)).restored.shape == (*size, 3)
 
 
 def make_classifier() -> dict[str, Tensor]:
@@ -275,7 +267,7 @@ def test_branch_may_be_added_to_trained_weights(pairs: Path, tmp_path: Path) -> 
     """Weights without a branch start a network with one, which begins by changing nothing."""
     run = Run(tmp_path / "old", pairs, TINY)
     run.export({})
-    networks = build_networks(RUN, torch.device("cpu"), tmp_path / "old" / "model.safetensors")
+    networks = build_networks(RUN, torch.device("cpu"), tmp_path / "old" / "checkpoint.safetensors")
     photo = torch.rand(1, 3, 32, 32)
     with torch.no_grad():
         torch.testing.assert_close(
@@ -303,7 +295,7 @@ def test_stem_and_marks_decoder_may_grow(pairs: Path, tmp_path: Path) -> None:
     run = Run(tmp_path / "wide", pairs, config)
     run.export({})
     with pytest.raises(TrainError, match="another size"):
-        build_networks(narrow, torch.device("cpu"), tmp_path / "wide" / "model.safetensors")
+        build_networks(narrow, torch.device("cpu"), tmp_path / "wide" / "checkpoint.safetensors")
 
 
 def test_branch_starts_from_the_classifier(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

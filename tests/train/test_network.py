@@ -4,7 +4,6 @@ import torch
 from train.network.config import GeneratorConfig
 from train.network.generator import Generator, fill_from_around
 
-RESNET = GeneratorConfig(marks_width=8, decoder_blocks=(0,) * 5).with_resnet34()
 SMALL = GeneratorConfig(
     widths=(8, 16, 16), encoder_blocks=(1, 1, 1), decoder_blocks=(1, 1), marks_width=8, tone_scale=1
 )
@@ -85,65 +84,6 @@ def test_every_parameter_learns() -> None:
     assert silent == []
 
 
-def test_every_parameter_on_a_resnet_learns() -> None:
-    """A gradient reaches every parameter of the other encoder too."""
-    generator = make_shaken_generator(RESNET).train()
-    restored, marks_logits = generator(torch.rand(1, 3, 64, 64))
-    (restored.square().mean() + marks_logits.square().mean()).backward()
-    silent = [n for n, p in generator.named_parameters() if p.grad is None or not p.grad.any()]
-    assert silent == []
-
-
-def test_untrained_generator_on_a_resnet_is_the_identity() -> None:
-    """Before training the photograph comes back bit by bit."""
-    photo = torch.rand(1, 3, 64, 96)
-    restored, _ = Generator(RESNET)(photo)
-    assert torch.equal(restored, photo)
-
-
-def test_resnet_has_the_features_of_the_classifier() -> None:
-    """With its weights and batch norms folded, the encoder computes what torchvision's does."""
-    from torchvision.models import resnet34
-    from train.network.resnet import ResnetEncoder
-
-    torch.manual_seed(0)
-    classifier = resnet34().eval()
-    for name, tensor in classifier.state_dict().items():
-        if "running" in name or ("bn" in name and tensor.is_floating_point()):
-            tensor.uniform_(0.5, 1.5)
-    encoder = ResnetEncoder()
-    encoder.load_classifier(classifier.state_dict())
-    photo = torch.rand(1, 3, 64, 64)
-    mean, std = (
-        torch.tensor(v).reshape(3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    )
-    with torch.no_grad():
-        x = classifier.relu(classifier.bn1(classifier.conv1((photo - mean) / std)))
-        expected = [x]
-        x = classifier.maxpool(x)
-        for layer in (classifier.layer1, classifier.layer2, classifier.layer3, classifier.layer4):
-            x = layer(x)
-            expected.append(x)
-        for ours, theirs in zip(encoder(photo), expected, strict=True):
-            torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)
-
-
-def test_resnet_takes_no_statistics_over_space() -> None:
-    """What stands in one corner doesn't change finer features in the other."""
-    from train.network.resnet import ResnetEncoder
-
-    torch.manual_seed(0)
-    encoder = ResnetEncoder().train()
-    photo = torch.rand(1, 3, 128, 128)
-    changed = photo.clone()
-    changed[..., :16, :16] = 0
-    with torch.no_grad():
-        for ours, theirs in zip(encoder(photo)[:3], encoder(changed)[:3], strict=True):
-            half = ours.shape[-1] // 2
-            assert torch.equal(ours[..., half:, half:], theirs[..., half:, half:])
-            assert not torch.equal(ours, theirs)
-
-
 def test_known_marks_hide_what_they_cover() -> None:
     """What lies under a mark that the caller knows has no say in the full-size features."""
     config = GeneratorConfig(
@@ -199,9 +139,7 @@ def test_fill_continues_a_flat_photograph_under_a_mark() -> None:
         ({"marks_width": 8.5}, "whole numbers"),
         ({"widths": "wide"}, "whole numbers"),
         ({"depth": 3}, "unknown or missing depth"),
-        ({"encoder": "vgg"}, "encoder: must be one of plain, resnet34"),
-        ({"encoder": 34}, "encoder: must be one of"),
-        ({"encoder": "resnet34"}, "needs widths of 64, 64, 128, 256, 512"),
+        ({"encoder": "resnet34"}, "encoders other than plain are gone"),
     ],
 )
 def test_config_refuses_what_describes_no_network(change: dict[str, object], message: str) -> None:
@@ -213,11 +151,8 @@ def test_config_refuses_what_describes_no_network(change: dict[str, object], mes
 def test_config_survives_its_dictionary() -> None:
     """`from_dict` reads what `to_dict` writes."""
     assert GeneratorConfig.from_dict(SMALL.to_dict()) == SMALL
-    assert GeneratorConfig.from_dict(RESNET.to_dict()) == RESNET
 
 
-def test_config_of_an_older_file_has_the_plain_encoder() -> None:
-    """Files from before there was a choice say nothing of it."""
-    values = SMALL.to_dict()
-    del values["encoder"]
-    assert GeneratorConfig.from_dict(values) == SMALL
+def test_config_of_an_older_file_is_read() -> None:
+    """Files of version 0.1 name their encoder."""
+    assert GeneratorConfig.from_dict({**SMALL.to_dict(), "encoder": "plain"}) == SMALL
