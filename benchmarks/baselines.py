@@ -24,11 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-_HERE = Path(__file__).resolve().parent
-# A file beside this one is called as a package of ours, and must not hide it.
-sys.path[:] = [str(_HERE.parent), *(p for p in sys.path if Path(p).resolve() != _HERE)]
-
-from benchmarks.restore import describe_machine
+from benchmarks.machine import describe_machine
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -129,7 +125,7 @@ def evaluate(
         raise click.ClickException(f"{pairs}: no held-out pairs; build more photographs")
     check_heldout(reader, chosen, PairReader(pairs, split="train"))
     return {
-        "machine": describe_machine(threads),
+        "machine": describe_machine(threads, "torch", "numpy"),
         "pairs": describe_pairs(reader, len(chosen)),
         "model": describe_weights(model),
         "pix2pix": describe_pix2pix(weights),

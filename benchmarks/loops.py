@@ -1,4 +1,4 @@
-"""The training loops that benchmarks/train.py measures: ours in fastai, and the same without it.
+"""The loops that benchmarks/train_speed.py measures: ours in fastai, and the same without it.
 
 Both take the same steps on the same batches, which lie ready in memory, so that what they differ by
 is the loop alone; that their weights stay the same is measured too.

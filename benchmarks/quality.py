@@ -28,12 +28,9 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-_HERE = Path(__file__).resolve().parent
-# A file beside this one is called as a package of ours, and must not hide it.
-sys.path[:] = [str(_HERE.parent), *(p for p in sys.path if Path(p).resolve() != _HERE)]
-
 from benchmarks.foreign import DAMAGES
 from benchmarks.intervals import Estimates, bootstrap
+from benchmarks.machine import RESULTS, describe_machine
 from benchmarks.quality_report import (
     OURS,
     OURS_FULL,
@@ -45,7 +42,6 @@ from benchmarks.quality_report import (
     format_report,
     judge,
 )
-from benchmarks.restore import describe_machine
 from benchmarks.sections import Item, iterate_section
 
 if TYPE_CHECKING:
@@ -321,7 +317,7 @@ def _to_json(estimates: Estimates) -> dict[str, Any]:
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, metavar="N")
 @click.option("--seed", default=0, show_default=True, help="Of the foreign damages and the draws.")
 @click.option("--results", type=click.Path(file_okay=False, path_type=Path),
-              default=_HERE / "results", help="Folder for quality.json.")  # fmt: skip
+              default=RESULTS, help="Folder for quality.json.")  # fmt: skip
 def main(
     pairs: Path, model: Path | None, pix2pix: Path | None, limit: int, full: bool, draws: int,
     threads: int, seed: int, results: Path,
@@ -335,7 +331,7 @@ def main(
     torch.set_num_threads(threads)
     start_s = time.monotonic()
     model = model or default_model_path()
-    machine = describe_machine(threads)
+    machine = describe_machine(threads, "torch", "numpy")
     reader = PairReader(pairs, split="val")
     chosen = choose_pairs(reader, limit)
     if not chosen:

@@ -1,6 +1,6 @@
 """How long `restore` takes, how much memory, and how far tiles differ from the whole.
 
-    python benchmarks/restore.py [--model FILE] [--large] [--threads 2]
+    python benchmarks/restore_speed.py [--model FILE] [--large] [--threads 2]
 
 Every measurement runs in a process of its own, on photographs drawn here: TIFF, 16 bits a
 channel. Memory is the process's peak resident set, everything included. Without weights a random
@@ -12,22 +12,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
-import subprocess
-import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-# This file is called as the package that it measures, and must not hide it.
-sys.path[:] = [p for p in sys.path if Path(p).resolve() != Path(__file__).resolve().parent]
+from benchmarks.machine import RESULTS, call_module, describe_machine
 
-RESULTS = Path(__file__).parent / "results" / "restore.json"
 SIDES = {0.25: (500, 500), 1: (1000, 1000), 12: (3000, 4000), 100: (10_000, 10_000)}
 
 
@@ -123,33 +117,12 @@ def measure_tiles(model: Path, photo: Path, threads: int) -> dict[str, Any]:
     return report
 
 
-def describe_machine(threads: int) -> dict[str, Any]:
-    """What the numbers were measured on."""
-    import torch
-
-    model = platform.processor()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        lines = [line for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        model = lines[0].split(":")[1].strip() if lines else model
-    return {
-        "processor": model,
-        "num_cores": os.cpu_count(),
-        "threads": threads,
-        "load_before": os.getloadavg()[0],
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "date": datetime.now(UTC).date().isoformat(),
-    }
-
-
 def _child(task: str, model: Path, photo: Path, threads: int) -> dict[str, Any]:
-    command = [sys.executable, __file__, "--task", task, "--photo", str(photo)]
-    command += ["--model", str(model), "--threads", str(threads)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    lines = call_module(
+        "benchmarks.restore_speed", "--task", task, "--photo", photo, "--model", model,
+        "--threads", threads, capture=True,
+    )  # fmt: skip
+    report: dict[str, Any] = json.loads(lines[-1])
     return report
 
 
@@ -166,7 +139,8 @@ def main() -> None:
         measure = measure_photo if options.task == "photo" else measure_tiles
         print(json.dumps(measure(options.model, options.photo, options.threads)))
         return
-    report: dict[str, Any] = {"machine": describe_machine(options.threads), "photos": {}}
+    machine = describe_machine(options.threads, "torch", "numpy")
+    report: dict[str, Any] = {"machine": machine, "photos": {}}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         model = options.model
@@ -196,8 +170,8 @@ def main() -> None:
                 f"{tile} against whole: at most {row['max_255ths']}/255 (bar: 2/255), where the "
                 f"restoration changes up to {row['restoration_max_255ths']}/255"
             )
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(report, indent=1) + "\n")
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "restore-speed.json").write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What a training step costs, and what of it is loading and what is the loop.
 
-    python benchmarks/train.py PAIRS [--preset cpu] [--rounds 7] [--steps 6] [--part loop]
+    python benchmarks/train_speed.py PAIRS [--preset cpu] [--rounds 7] [--steps 6] [--part loop]
 
 Four parts: (a) photographs a second of the loader, with a worker on every core and without workers,
 against bare decoding of the same bytes in one process, and the share of real steps in which the
@@ -19,7 +19,6 @@ from __future__ import annotations
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
@@ -29,11 +28,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-_HERE = Path(__file__).resolve().parent
-# This file is called as the package that it measures, and must not hide it.
-sys.path[:] = [str(_HERE.parent), *(p for p in sys.path if Path(p).resolve() != _HERE)]
-
-from benchmarks.restore import describe_machine
+from benchmarks.machine import RESULTS, call_module, describe_machine
 
 if TYPE_CHECKING:
     import torch
@@ -211,11 +206,12 @@ def measure_memory(
     """Part (d): peak memory of each kind of step, each in a process of its own."""
     results: dict[str, Any] = {}
     for number, (stage, variant) in enumerate(list_cases(config)):
-        command = [sys.executable, __file__, str(pairs), "--preset", preset, "--threads",
-                   str(threads), "--steps", str(steps), "--memory-of", str(number)]  # fmt: skip
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        lines = call_module(
+            "benchmarks.train_speed", pairs, "--preset", preset, "--threads", threads,
+            "--steps", steps, "--memory-of", number, capture=True,
+        )  # fmt: skip
         name = name_stage(stage, variant)
-        results[name] = json.loads(done.stdout.splitlines()[-1])
+        results[name] = json.loads(lines[-1])
         _note(name, results[name])
     return results
 
@@ -299,7 +295,7 @@ def judge(report: dict[str, Any]) -> list[dict[str, Any]]:
               show_default="all", help="Measure only this; may be given repeatedly.")  # fmt: skip
 @click.option("--memory-of", type=int, hidden=True)
 @click.option("--results", type=click.Path(file_okay=False, path_type=Path),
-              default=_HERE / "results", help="Folder for the results.")  # fmt: skip
+              default=RESULTS, help="Folder for the results.")  # fmt: skip
 def main(
     pairs: Path, preset: str, rounds: int, steps: int, threads: int, parts: tuple[str, ...],
     memory_of: int | None, results: Path,
@@ -322,7 +318,7 @@ def main(
         click.echo(json.dumps(measure_own_memory(case, reader, steps, device)))
         return
     report: dict[str, Any] = {
-        "machine": describe_machine(threads) | {"device": device.type},
+        "machine": describe_machine(threads, "torch", "numpy") | {"device": device.type},
         "preset": config.name,
         "precision": config.precision,
         "pairs": {"digest": reader.manifest.digest, "size_px": reader.manifest.size_px},
@@ -351,8 +347,8 @@ def main(
             f"{name:44}{row['step_s']:8.3f} s{row['images_per_s']:8.1f} images/s {memory_mb} MB"
         )
     results.mkdir(parents=True, exist_ok=True)
-    kept = "train.json" if len(chosen) == len(PARTS) else f"train-{'-'.join(chosen)}.json"
-    (results / kept).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    kept = "-".join(["train-speed", *(chosen if len(chosen) < len(PARTS) else [])])
+    (results / f"{kept}.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
