@@ -14,6 +14,8 @@ from training_runs import TINY, Killed, build_pairs, kill_at, read_log, write_pr
 from restore.network.checkpoint import load_generator
 from train.run.run import Run
 
+pytestmark = pytest.mark.slow
+
 # Single precision, since half precision depends on how a batch is split.
 EXACT = msgspec.structs.replace(TINY, precision="fp32")
 _KILLED_AT = 13  # in the adversarial stage, where everything is in use
