@@ -1,6 +1,6 @@
 """What each part of the trainer is worth: runs of equal time with one part left out of each.
 
-    python benchmarks/ablations.py PAIRS --out FOLDER [--minutes 20] [--arm full] [--arm no-marks]
+    python -m benchmarks.ablations PAIRS --out FOLDER [--minutes 20] [--arm full] [--arm no-marks]
 
 Every arm trains from random weights with benchmarks/ablation.toml, in one process of one thread.
 Without the adversarial stages their time goes to the others. The pix2pix U-Net is that of

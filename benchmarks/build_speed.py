@@ -1,6 +1,6 @@
 """Cost of `degrade build`: against the bare floor, an albumentations chain and an Augraphy chain.
 
-    python benchmarks/build_speed.py PHOTOS [--num 200] [--size 256]
+    python -m benchmarks.build_speed PHOTOS [--num 200] [--size 256]
 
 All chains run in this process, by turns on the same photographs, and are measured in CPU time, so
 that what else the machine does matters little. Augraphy is measured where it is installed; it

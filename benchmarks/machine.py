@@ -1,9 +1,9 @@
 """What all benchmarks share: the machine's description, and calling each other in a new process.
 
 The benchmarks are a folder of scripts beside the packages, not a package that is installed. They
-import each other as `benchmarks.NAME`, so the folder above this one must be where Python looks for
-modules: it is with `python -m benchmarks.NAME` from there, and with `python benchmarks/NAME.py`
-where the project is installed editable, as CONTRIBUTING.md says.
+import each other as `benchmarks.NAME`, so Python must look for modules in the folder above this
+one. It does with `python -m benchmarks.NAME` called from there; with `python benchmarks/NAME.py` it
+does where the project is installed editable, as CONTRIBUTING.md says.
 """
 
 from __future__ import annotations

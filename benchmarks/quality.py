@@ -1,6 +1,6 @@
 """How good restorations of held-out photographs are, with intervals, beside what else there is.
 
-    python benchmarks/quality.py PAIRS [--model FILE] [--pix2pix FILE] [--limit 200] [--full]
+    python -m benchmarks.quality PAIRS [--model FILE] [--pix2pix FILE] [--limit 200] [--full]
 
 Four sections: the held-out pairs of PAIRS; the same clean photographs under two foreign damages
 (benchmarks/foreign.py), which `degrade` did not make; and undamaged. Methods: our network in one
@@ -56,7 +56,6 @@ Photo = NDArray[np.uint8]
 _SET_PHOTOS = 16
 # Of what can't be measured where there are no marks.
 _OF_MARKS = ("error_inside_marks", "marks_f1", "marks_ap")
-_PSNR_LIMIT_MSE = 1e-5  # 50 dB, as in train.measure.metrics
 
 
 class Row(NamedTuple):
@@ -147,16 +146,17 @@ def measure_section(items: Iterator[Item], methods: dict[str, Method]) -> Measur
 
 
 def _measure_photo(item: Item, restored: Tensor, found: Tensor) -> Row:
-    from train.measure.evaluate import measure_consistency, measure_pair, to_tensor
+    from train.losses.fidelity import MIN_MSE
+    from train.measure.evaluate import measure_consistency_error, measure_pair, to_tensor
     from train.measure.metrics import count_scores
 
     clean, marks = to_tensor(item.clean), to_tensor(item.marks)
     values = measure_pair(restored, found, clean, marks)
-    error = (restored - clean).square().mean().clamp(min=_PSNR_LIMIT_MSE)
+    error = (restored - clean).square().mean().clamp(min=MIN_MSE)
     values["psnr_db"] = float(-10 * error.log10())
     if item.damage is not None:
         damaged = to_tensor(item.damaged)
-        values["consistency"] = measure_consistency(restored, damaged, item.damage)
+        values["consistency"] = measure_consistency_error(restored, damaged, item.damage)
     return Row(values, count_scores(found, marks))
 
 

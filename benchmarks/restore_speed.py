@@ -1,6 +1,6 @@
 """How long `restore` takes, how much memory, and how far tiles differ from the whole.
 
-    python benchmarks/restore_speed.py [--model FILE] [--large] [--threads 2]
+    python -m benchmarks.restore_speed [--model FILE] [--large] [--threads 2]
 
 Every measurement runs in a process of its own, on photographs drawn here: TIFF, 16 bits a
 channel. Memory is the process's peak resident set, everything included. Without weights a random

@@ -1,6 +1,6 @@
 """What a training step costs, and what of it is loading and what is the loop.
 
-    python benchmarks/train_speed.py PAIRS [--preset cpu] [--rounds 7] [--steps 6] [--part loop]
+    python -m benchmarks.train_speed PAIRS [--preset cpu] [--rounds 7] [--steps 6] [--part loop]
 
 Four parts: (a) photographs a second of the loader, with a worker on every core and without workers,
 against bare decoding of the same bytes in one process, and the share of real steps in which the
@@ -78,7 +78,8 @@ def measure_loader(config: TrainConfig, reader: PairReader, rounds: int) -> dict
     import torch
 
     from benchmarks.loops import measure_reading
-    from train.data.pairs import PairLoader, StagePairs
+    from train.data.loader import PairLoader
+    from train.data.pairs import StagePairs
 
     results: dict[str, Any] = {}
     threads = torch.get_num_threads()
@@ -108,16 +109,19 @@ def measure_waiting(
 ) -> dict[str, Any]:
     """Part (a): the share of the trainer's time in which it doesn't wait for the loader."""
     from benchmarks.loops import FastaiLoop
-    from train.data.pairs import PairLoader, StagePairs
+    from train.damage.twin import Damages
+    from train.data.loader import PairLoader
+    from train.data.pairs import StagePairs
     from train.run.learner import build_networks
 
     networks = build_networks(config, device)
     results: dict[str, Any] = {}
     for stage in list_sizes(config):
         pairs = StagePairs(reader, stage, config.seed, 0)
-        loader = PairLoader(pairs, stage.batch, 2 * steps + 1, config.num_workers)
+        damages = Damages(reader) if config.has_consistency(stage) else None
+        loader = PairLoader(pairs, stage.batch, 2 * steps + 1, config.num_workers, damages)
         with tempfile.TemporaryDirectory() as folder:
-            loop = FastaiLoop(networks, config, stage, reader, loader, Path(folder), device)
+            loop = FastaiLoop(networks, config, stage, loader, Path(folder), device)
             loop.run()  # warms up
             busy: list[float] = []
             for _ in range(rounds):
@@ -143,7 +147,7 @@ def measure_loop(
         batches = FixedBatches(StagePairs(reader, stage, config.seed, 0), steps, device)
         ours, theirs = build_networks(config, device), build_networks(config, device)
         with tempfile.TemporaryDirectory() as folder:
-            fastai = FastaiLoop(ours, config, stage, reader, batches, Path(folder), device)
+            fastai = FastaiLoop(ours, config, stage, batches, Path(folder), device)
             bare = BareLoop(theirs, config, stage, batches)
             times: list[tuple[float, float]] = []
             for number in range(rounds + 1):
@@ -184,7 +188,7 @@ def measure_steps(
             batches = FixedBatches(pairs, steps, device, damages)
             path = Path(folder) / str(number)
             path.mkdir()
-            loops[name] = FastaiLoop(networks, variant, stage, reader, batches, path, device)
+            loops[name] = FastaiLoop(networks, variant, stage, batches, path, device)
             num_photos[name] = stage.batch
         times: dict[str, list[float]] = {name: [] for name in loops}
         for _ in range(rounds + 1):
@@ -234,7 +238,7 @@ def measure_own_memory(
     pairs = StagePairs(reader, stage, config.seed, 0)
     batches = FixedBatches(pairs, min(steps, 2), device, damages)
     with tempfile.TemporaryDirectory() as folder:
-        loop = FastaiLoop(networks, config, stage, reader, batches, Path(folder), device)
+        loop = FastaiLoop(networks, config, stage, batches, Path(folder), device)
         for _ in range(2):
             loop.run()
         loop.log.close()
@@ -308,9 +312,10 @@ def main(
 
     from degrade import PairReader
     from train.config import load_preset
+    from train.parallel import pick_device
 
     torch.set_num_threads(threads)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = pick_device()
     config = load_preset(preset)
     reader = PairReader(pairs, split="train")
     if memory_of is not None:

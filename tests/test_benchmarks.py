@@ -166,6 +166,7 @@ def test_unet_restores_any_size_and_survives_its_file(tmp_path: Path) -> None:
     assert np.array_equal(use_unet(loaded)(photo)[0], restored)
 
 
+@pytest.mark.slow
 def test_pix2pix_learns_and_goes_on_where_it_stopped() -> None:
     """On one pair the distance falls; a state taken half way leads to the same losses."""
     size = UNetConfig(width=8, size_px=32)
@@ -247,7 +248,7 @@ def test_fastai_and_bare_loop_take_the_same_steps(pairs: Path, tmp_path: Path) -
     reader = PairReader(pairs, split="train")
     ours, theirs, untrained = (build_networks(config, device) for _ in range(3))
     batches = FixedBatches(StagePairs(reader, stage, 0, 0), 3, device)
-    fastai = FastaiLoop(ours, config, stage, reader, batches, tmp_path, device)
+    fastai = FastaiLoop(ours, config, stage, batches, tmp_path, device)
     meter = fastai.run()
     fastai.log.close()
     BareLoop(theirs, config, stage, batches).run()

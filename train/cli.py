@@ -76,14 +76,9 @@ def main() -> None:
     help="Leave a loss term out; may be repeated.",
 )
 @click.option(
-    "--encoder",
-    type=click.Choice(["resnet34"]),
-    help="Build the generator on this encoder instead of the preset's own.",
-)
-@click.option(
     "--pretrained",
     is_flag=True,
-    help="Start the encoder, and the global branch's, from ImageNet weights.",
+    help="Start the global branch's encoder from ImageNet weights.",
 )
 @click.option("--seed", type=click.IntRange(min=0), help="Instead of the preset's seed.")
 @click.option("--force", is_flag=True, help="Replace the run in --out.")
@@ -96,7 +91,6 @@ def run(
     init: Path | None,
     resume: Path | None,
     without: tuple[str, ...],
-    encoder: str | None,
     pretrained: bool,
     seed: int | None,
     force: bool,
@@ -113,7 +107,7 @@ def run(
       torchrun --nproc-per-node 2 -m train run pairs/ --out run/
     """  # noqa: D301 - click wants the backspace itself
     if resume is not None:
-        if out or init or without or encoder or pretrained or seed is not None or minutes:
+        if out or init or without or pretrained or seed is not None or minutes:
             raise click.UsageError("--resume takes no other options: the run goes on as it began")
         from train.run.run import resume_run
 
@@ -126,12 +120,10 @@ def run(
         config = _load_preset(preset).without(*without)
         if seed is not None:
             config = msgspec.structs.replace(config, seed=seed)
-        if encoder is not None:
-            config = msgspec.structs.replace(config, generator=config.generator.with_resnet34())
         if pretrained:
-            if config.generator.encoder == "plain" and not config.generator.global_px:
+            if not config.generator.global_px:
                 raise click.UsageError(
-                    "--pretrained is for --encoder resnet34 and presets with global_px"
+                    "--pretrained is for presets with a global branch (global_px)"
                 )
             if init is not None:
                 raise click.UsageError("--pretrained and --init exclude each other")
@@ -180,17 +172,13 @@ def evaluate(
 
     from degrade import PairReader
     from restore.network.checkpoint import load_generator
-    from train.measure.evaluate import evaluate as measure
-    from train.measure.evaluate import format_table
+    from train.measure.evaluate import Evaluation, format_table
 
     generator, info = load_generator(weights)
-    results = measure(
-        generator,
-        PairReader(pairs, split=split),
-        limit=limit,
-        baselines=baselines,
-        progress=functools.partial(tqdm, unit="photo", disable=None),
-    )
+    evaluation = Evaluation(generator, PairReader(pairs, split=split), baselines=baselines)
+    for index in tqdm(evaluation.choose_pairs(limit), unit="photo", disable=None):
+        evaluation.add_pair(index)
+    results = evaluation.summarise()
     results = {"model": info.metadata.name, **results}
     for note in results["notes"]:
         click.echo(note, err=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from train.errors import RunError
+from train.errors import RunError, shorten
 
 STATE_NAME = "state.pt"
 FORMAT_VERSION = 1
@@ -114,8 +114,7 @@ def load_state(folder: Path) -> RunState:
             raise RunError(f"{path}: format version {version}; this version reads {FORMAT_VERSION}")
         return RunState(**{**document, "position": Position(**document["position"])})
     except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
-        line = " ".join(str(error).split())[:200]
-        raise RunError(f"{path}: not a whole state of a run ({line})") from error
+        raise RunError(f"{path}: not a whole state of a run ({shorten(error)})") from error
 
 
 def get_rng_state() -> dict[str, Any]:
