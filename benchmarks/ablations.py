@@ -1,6 +1,6 @@
 """What each part of the trainer is worth: runs of equal time with one part left out of each.
 
-    python benchmarks/ablations.py PAIRS --out FOLDER [--minutes 20] [--arm full] [--arm no-marks]
+    python -m benchmarks.ablations PAIRS --out FOLDER [--minutes 20] [--arm full] [--arm no-marks]
 
 Every arm trains from random weights with benchmarks/ablation.toml, in one process of one thread.
 Without the adversarial stages their time goes to the others. The pix2pix U-Net is that of
@@ -12,19 +12,12 @@ benchmarks/quality.py does, and keeps benchmarks/results/ablations.json.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-_HERE = Path(__file__).resolve().parent
-# A file beside this one is called as a package of ours, and must not hide it.
-sys.path[:] = [str(_HERE.parent), *(p for p in sys.path if Path(p).resolve() != _HERE)]
-
-from benchmarks.restore import describe_machine
+from benchmarks.machine import HERE, RESULTS, call_module, describe_machine
 
 ARMS: dict[str, tuple[str, ...]] = {
     "full": (),
@@ -33,12 +26,11 @@ ARMS: dict[str, tuple[str, ...]] = {
     "no-marks": ("--without", "marks"),
     "pix2pix": (),
 }
-_PYTHON = (sys.executable, "-P")
 
 
 def write_preset(arm: str, folder: Path) -> Path:
     """The preset of an arm: the common one, or that without the critic's stages."""
-    text = (_HERE / "ablation.toml").read_text(encoding="utf-8")
+    text = (HERE / "ablation.toml").read_text(encoding="utf-8")
     if arm == "no-adversarial":
         text = text[: text.index('[[stages]]\nkind = "critic"')]
     path = folder / f"{arm}.toml"
@@ -49,18 +41,19 @@ def write_preset(arm: str, folder: Path) -> Path:
 def train_arm(arm: str, pairs: Path, folder: Path, minutes: float) -> None:
     """Train one arm in a process of its own; an interrupted one goes on."""
     out = folder / arm
+    words: list[object]
     if arm == "pix2pix":
-        command = [*_PYTHON, str(_HERE / "baselines.py"), str(pairs), "--minutes", str(minutes),
-                   "--out", str(out), "--threads", "1", "--limit", "0"]  # fmt: skip
+        module = "benchmarks.baselines"
+        words = [pairs, "--minutes", minutes, "--out", out, "--threads", 1, "--limit", 0]
         if (out / "state.pt").exists():
-            command.append("--resume")
+            words.append("--resume")
     elif (out / "state.pt").exists():
-        command = [*_PYTHON, "-m", "train", "run", "--resume", str(out)]
+        module, words = "train", ["run", "--resume", out]
     else:
-        preset = str(write_preset(arm, folder))
-        command = [*_PYTHON, "-m", "train", "run", str(pairs), "--out", str(out), "--minutes",
-                   str(minutes), "--preset", preset, *ARMS[arm]]  # fmt: skip
-    _call(command)
+        preset = write_preset(arm, folder)
+        words = ["run", pairs, "--out", out, "--minutes", minutes, "--preset", preset, *ARMS[arm]]
+        module = "train"
+    call_module(module, *words, OMP_NUM_THREADS="1")
 
 
 def measure_arms(arms: list[str], pairs: Path, folder: Path, limit: int) -> dict[str, Any]:
@@ -78,19 +71,13 @@ def measure_arms(arms: list[str], pairs: Path, folder: Path, limit: int) -> dict
         if arm == "pix2pix":
             methods[arm] = use_unet(load_unet(folder / arm / "pix2pix.safetensors")[0])
         else:
-            generator, _ = load_generator(folder / arm / "model.safetensors")
+            generator, _ = load_generator(folder / arm / "checkpoint.safetensors")
             methods[OURS if arm == "full" else arm] = use_generator(generator)
     methods["nothing"] = keep_as_is
     reader = PairReader(pairs, split="val")
     sections = run_sections(methods, reader, choose_pairs(reader, limit), sections=("default",))
     section: dict[str, Any] = sections["default"]
     return section
-
-
-def _call(command: list[str]) -> None:
-    paths = [str(_HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
-    subprocess.run(command, env=environment, check=True)
 
 
 @click.command()
@@ -103,7 +90,7 @@ def _call(command: list[str]) -> None:
 @click.option("--limit", default=200, show_default=True, metavar="N",
               help="Held-out photographs to measure on.")  # fmt: skip
 @click.option("--results", type=click.Path(file_okay=False, path_type=Path),
-              default=_HERE / "results", help="Folder for ablations.json.")  # fmt: skip
+              default=RESULTS, help="Folder for ablations.json.")  # fmt: skip
 def main(
     pairs: Path, out: Path, minutes: float, arms: tuple[str, ...], limit: int, results: Path
 ) -> None:
@@ -118,7 +105,8 @@ def main(
     if arms:
         return
     section = measure_arms(list(ARMS), pairs, out, limit)
-    result = {"machine": describe_machine(1), "minutes": minutes, "section": section}
+    machine = describe_machine(1, "torch", "numpy")
+    result = {"machine": machine, "minutes": minutes, "section": section}
     results.mkdir(parents=True, exist_ok=True)
     (results / "ablations.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     click.echo(format_section("default", section))

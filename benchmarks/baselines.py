@@ -1,6 +1,6 @@
 """Train the U-Net of pix2pix on the pairs of a store, and measure it beside ours.
 
-    python benchmarks/baselines.py PAIRS --minutes 60 [--out runs/pix2pix] [--size 256]
+    python -m benchmarks.baselines PAIRS --minutes 60 [--out runs/pix2pix] [--size 256]
 
 The network, its critic, their losses and optimisers are the paper's (benchmarks/pix2pix.py),
 trained in a plain PyTorch loop on the same pairs, read and cropped as ours are
@@ -24,11 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-_HERE = Path(__file__).resolve().parent
-# A file beside this one is called as a package of ours, and must not hide it.
-sys.path[:] = [str(_HERE.parent), *(p for p in sys.path if Path(p).resolve() != _HERE)]
-
-from benchmarks.restore import describe_machine
+from benchmarks.machine import describe_machine
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,25 +41,21 @@ def iterate_batches(
     pairs: StagePairs, batch: int, first_step: int, num_workers: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Damaged and clean (N, 3, H, W) in [0, 1] from a step of the endless sequence on."""
-    import numpy as np
-    import torch
     from torch.utils.data import DataLoader
 
-    from train.data.pairs import Sample, to_batch
-
-    def stack(samples: list[Sample]) -> tuple[Tensor, ...]:
-        return tuple(torch.from_numpy(np.stack(column)) for column in zip(*samples, strict=True))
+    from train.data.batches import stack_samples, to_batch
+    from train.data.pairs import Sample
 
     loader: DataLoader[Sample] = DataLoader(
         pairs,  # type: ignore[arg-type]  # has what a Dataset has
         batch_size=batch,
         sampler=itertools.count(first_step * batch),
         num_workers=num_workers,
-        collate_fn=stack,
+        collate_fn=stack_samples,
         worker_init_fn=_begin_worker,
     )
-    for samples in loader:
-        read = to_batch(samples)
+    for columns in loader:
+        read = to_batch(columns)
         yield read.damaged, read.clean
 
 
@@ -88,7 +80,7 @@ class Progress:
         """Handle a signal: the step under way is finished first."""
         self.stopped = True
 
-    def after_step(self, losses: dict[str, float]) -> None:
+    def note_step(self, losses: dict[str, float]) -> None:
         """Save and print when it is time.
 
         Raises:
@@ -129,7 +121,7 @@ def evaluate(
         raise click.ClickException(f"{pairs}: no held-out pairs; build more photographs")
     check_heldout(reader, chosen, PairReader(pairs, split="train"))
     return {
-        "machine": describe_machine(threads),
+        "machine": describe_machine(threads, "torch", "numpy"),
         "pairs": describe_pairs(reader, len(chosen)),
         "model": describe_weights(model),
         "pix2pix": describe_pix2pix(weights),
@@ -183,12 +175,13 @@ def main(
 
     from benchmarks.pix2pix import Pix2Pix, UNetConfig, save_unet
     from degrade import PairReader
+    from restore.engine.model_file import default_model_path
     from train.config import StageConfig
     from train.data.pairs import StagePairs
-    from train.network.checkpoint import default_model_path
+    from train.parallel import pick_device
 
     torch.set_num_threads(threads)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = pick_device()
     stage = StageConfig(
         kind="adversarial", size_px=int(size), batch=batch, steps=1, time_frac=1, lr=2e-4
     )
@@ -202,7 +195,8 @@ def main(
     handlers = {s: signal.signal(s, progress.stop) for s in (signal.SIGINT, signal.SIGTERM)}
     batches = iterate_batches(stage_pairs, batch, training.step, workers)
     try:
-        training.train(batches, 60 * minutes, progress.after_step)
+        for losses in training.train(batches, 60 * minutes):
+            progress.note_step(losses)
     except KeyboardInterrupt:
         raise click.ClickException(
             f"stopped at step {training.step}; the state is in {state}, go on with --resume"

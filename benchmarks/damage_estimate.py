@@ -3,7 +3,7 @@
 Photographs are damaged by recipes of `degrade` (frame and printing screen left out, as the estimate
 has neither) and by one known damage, and given to the report together with the clean photograph.
 
-    python benchmarks/damage_estimate.py PHOTOS -o benchmarks/results/damage-estimate.json
+    python -m benchmarks.damage_estimate PHOTOS -o benchmarks/results/damage-estimate.json
 
 Errors are means over each group of photographs: of the response the greatest weight's, of curve,
 tint and even grey sheets in levels of 255, of light and fading in fractions of the whole.
@@ -13,16 +13,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import platform
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
-
-sys.path[:] = [p for p in sys.path if Path(p).resolve() != Path(__file__).resolve().parent]
 
 import click
 import cv2
@@ -31,6 +26,7 @@ import skimage.data
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.machine import describe_machine
 from degrade.damage.draw import draw_recipe
 from degrade.damage.render import cut_photo, render, without
 from degrade.profile import list_profiles, load_profile
@@ -277,7 +273,7 @@ def main(photos: Path, output: Path, num: int, seed: int) -> None:
     """Measure the estimate against true recipes."""
     torch.set_num_threads(1)
     rows = [compare(case, measure_faithfulness) for case in iterate_cases(photos, num, seed)]
-    machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
+    machine = describe_machine(1, "numpy", "torch")
     result = {"machine": machine, "means": summarise(rows), "rows": [_shorten(r) for r in rows]}
     output.write_text(json.dumps(result, indent=1) + "\n")
     click.echo(json.dumps(result["means"], indent=1))

@@ -1,4 +1,4 @@
-"""The training loops that benchmarks/train.py measures: ours in fastai, and the same without it.
+"""The loops that benchmarks/train_speed.py measures: ours in fastai, and the same without it.
 
 Both take the same steps on the same batches, which lie ready in memory, so that what they differ by
 is the loop alone; that their weights stay the same is measured too.
@@ -19,15 +19,17 @@ from torch import Tensor
 from degrade import PairReader
 from train.config import StageConfig, TrainConfig
 from train.damage.twin import Damages
-from train.data.pairs import Batch, PairLoader, StagePairs
-from train.fastai_names import Callback, DataLoaders
-from train.losses.consistency import Consistency
+from train.data.batches import Batch
+from train.data.loader import PairLoader
+from train.data.pairs import StagePairs
+from train.fastai_names import Callback
 from train.losses.fidelity import FidelityLoss
-from train.measure.heldout import Heldout
-from train.run.adversarial import CriticTraining
-from train.run.callbacks import Autocast, Average, Guard, Pace, Stopper
+from train.run.callbacks import Autocast
 from train.run.learner import Networks, build_learner, build_schedule, choose_learners, share_rate
-from train.run.log import RunLog, StepLog
+from train.run.log import RunLog
+from train.run.order import Order
+from train.run.pace import Pace, Stopper
+from train.run.stage import build_step_callbacks
 from train.run.state import Position
 
 # Steps of a stage that is nowhere near its end.
@@ -50,8 +52,8 @@ class FixedBatches:
         """
         self.n_inp = 1
         self.device = device
-        loader = PairLoader(pairs, pairs.stage.batch, num, num_workers=0)
-        loader.device, loader.damages = device, damages
+        loader = PairLoader(pairs, pairs.stage.batch, num, num_workers=0, damages=damages)
+        loader.device = device
         self.batches = [Batch(*batch) for batch in loader]
 
     def __len__(self) -> int:
@@ -73,7 +75,7 @@ class Meter(Callback):  # type: ignore[misc]  # fastai ships no types
         num_steps: Of the pass.
     """
 
-    order = 101  # after all others
+    order = Order.STOPPER - 1  # after all others but that one, which may end the pass
 
     def before_train(self) -> None:
         """Clear."""
@@ -106,7 +108,6 @@ class FastaiLoop:
         networks: Networks,
         config: TrainConfig,
         stage: StageConfig,
-        reader: PairReader,
         loader: FixedBatches | PairLoader,
         folder: Path,
         device: torch.device,
@@ -117,40 +118,21 @@ class FastaiLoop:
             networks: To train.
             config: Its loss weights decide on the consistency term.
             stage: What kind of step.
-            reader: The pairs that the batches come from.
-            loader: Of one pass.
+            loader: Of one pass; with the damages where the stage has the consistency term.
             folder: Of a log.
             device: Where the networks are.
         """
-        position = Position()
-        pace = Pace(position, _MANY)
-        guard = Guard(list(networks.generator.parameters()), config.clip_norm)
-        autocast = Autocast(device, config.precision)
+        pace = Pace(Position(), _MANY)
         self.meter = Meter()
-        self.log = RunLog(folder, position)
-        callbacks: list[Callback] = [
-            pace, autocast, guard, self.meter, Heldout(lambda: None),
-            StepLog(self.log, pace, guard, "benchmark", config.log_steps),
-            Stopper(pace, _MANY, float(_MANY)),
-        ]  # fmt: skip
-        if stage.kind != "critic":
-            callbacks.append(
-                Average(networks.generator, networks.average, config.ema_decay, position)
-            )
-        if config.has_consistency(stage):
-            callbacks.append(Consistency(reader))
-        if stage.kind in ("critic", "adversarial"):
-            alone = stage.kind == "critic"
-            schedule = build_schedule(stage.lr if alone else stage.critic_lr, config.warmup_frac)
-            callbacks.append(
-                CriticTraining(
-                    networks.critic, networks.critic_optimizer, autocast, schedule, alone=alone
-                )
-            )
+        self.log = RunLog(folder, pace.position)
+        callbacks = build_step_callbacks(
+            networks, config, stage, pace, Autocast(device, config.precision), self.log,
+            stage_name="benchmark", broken=set(),
+        )  # fmt: skip
+        callbacks += [self.meter, Stopper(pace, _MANY, float(_MANY))]
         self.loader = loader
-        loaders = DataLoaders(loader, loader, device=device)
         self._networks, self._stage = networks, stage
-        self.learner = build_learner(networks, config, stage, loaders, callbacks)
+        self.learner = build_learner(networks, config, stage, loader, device, callbacks)
 
     def run(self) -> Meter:
         """One pass over the loader."""
@@ -229,7 +211,7 @@ def measure_reading(loader: PairLoader, reader: PairReader) -> dict[str, float]:
     next(batches)
     start_s = time.perf_counter()
     for batch in batches:
-        indices += batch[3].tolist()
+        indices += Batch(*batch).pair_index.tolist()
     loader_s = time.perf_counter() - start_s
     loader.step += 1 + len(indices) // loader.bs
     stored = [reader.raw(index) for index in indices]

@@ -152,8 +152,7 @@ class Pix2Pix:
         self,
         batches: Iterator[tuple[Tensor, Tensor]],
         seconds: float,
-        after_step: Callable[[dict[str, float]], None],
-    ) -> None:
+    ) -> Iterator[dict[str, float]]:
         """Train until `seconds` are spent in all, earlier calls included.
 
         The rate is constant over the first half and falls to zero over the second, as in the
@@ -162,7 +161,9 @@ class Pix2Pix:
         Args:
             batches: Damaged and clean (N, 3, H, W) in [0, 1], without end.
             seconds: Of training.
-            after_step: Receives the losses; may save.
+
+        Yields:
+            The losses of each step, by name.
         """
         start_s = time.monotonic() - self.spent_s
         self.generator.train()
@@ -174,7 +175,7 @@ class Pix2Pix:
             losses = self.train_step(2 * damaged.to(self.device) - 1, 2 * clean.to(self.device) - 1)
             self.step += 1
             self.spent_s = time.monotonic() - start_s
-            after_step(losses)
+            yield losses
 
     def train_step(self, damaged: Tensor, clean: Tensor) -> dict[str, float]:
         """One step of the critic and one of the generator.

@@ -1,6 +1,6 @@
 """How good restorations of held-out photographs are, with intervals, beside what else there is.
 
-    python benchmarks/quality.py PAIRS [--model FILE] [--pix2pix FILE] [--limit 200] [--full]
+    python -m benchmarks.quality PAIRS [--model FILE] [--pix2pix FILE] [--limit 200] [--full]
 
 Four sections: the held-out pairs of PAIRS; the same clean photographs under two foreign damages
 (benchmarks/foreign.py), which `degrade` did not make; and undamaged. Methods: our network in one
@@ -28,12 +28,9 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-_HERE = Path(__file__).resolve().parent
-# A file beside this one is called as a package of ours, and must not hide it.
-sys.path[:] = [str(_HERE.parent), *(p for p in sys.path if Path(p).resolve() != _HERE)]
-
 from benchmarks.foreign import DAMAGES
 from benchmarks.intervals import Estimates, bootstrap
+from benchmarks.machine import RESULTS, describe_machine
 from benchmarks.quality_report import (
     OURS,
     OURS_FULL,
@@ -45,7 +42,6 @@ from benchmarks.quality_report import (
     format_report,
     judge,
 )
-from benchmarks.restore import describe_machine
 from benchmarks.sections import Item, iterate_section
 
 if TYPE_CHECKING:
@@ -60,7 +56,6 @@ Photo = NDArray[np.uint8]
 _SET_PHOTOS = 16
 # Of what can't be measured where there are no marks.
 _OF_MARKS = ("error_inside_marks", "marks_f1", "marks_ap")
-_PSNR_LIMIT_MSE = 1e-5  # 50 dB, as in train.measure.metrics
 
 
 class Row(NamedTuple):
@@ -151,16 +146,17 @@ def measure_section(items: Iterator[Item], methods: dict[str, Method]) -> Measur
 
 
 def _measure_photo(item: Item, restored: Tensor, found: Tensor) -> Row:
-    from train.measure.evaluate import measure_consistency, measure_pair, to_tensor
+    from train.losses.fidelity import MIN_MSE
+    from train.measure.evaluate import measure_consistency_error, measure_pair, to_tensor
     from train.measure.metrics import count_scores
 
     clean, marks = to_tensor(item.clean), to_tensor(item.marks)
     values = measure_pair(restored, found, clean, marks)
-    error = (restored - clean).square().mean().clamp(min=_PSNR_LIMIT_MSE)
+    error = (restored - clean).square().mean().clamp(min=MIN_MSE)
     values["psnr_db"] = float(-10 * error.log10())
     if item.damage is not None:
         damaged = to_tensor(item.damaged)
-        values["consistency"] = measure_consistency(restored, damaged, item.damage)
+        values["consistency"] = measure_consistency_error(restored, damaged, item.damage)
     return Row(values, count_scores(found, marks))
 
 
@@ -321,7 +317,7 @@ def _to_json(estimates: Estimates) -> dict[str, Any]:
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, metavar="N")
 @click.option("--seed", default=0, show_default=True, help="Of the foreign damages and the draws.")
 @click.option("--results", type=click.Path(file_okay=False, path_type=Path),
-              default=_HERE / "results", help="Folder for quality.json.")  # fmt: skip
+              default=RESULTS, help="Folder for quality.json.")  # fmt: skip
 def main(
     pairs: Path, model: Path | None, pix2pix: Path | None, limit: int, full: bool, draws: int,
     threads: int, seed: int, results: Path,
@@ -330,12 +326,12 @@ def main(
     import torch
 
     from degrade import PairReader
-    from train.network.checkpoint import default_model_path
+    from restore.engine import default_model_path
 
     torch.set_num_threads(threads)
     start_s = time.monotonic()
     model = model or default_model_path()
-    machine = describe_machine(threads)
+    machine = describe_machine(threads, "torch", "numpy")
     reader = PairReader(pairs, split="val")
     chosen = choose_pairs(reader, limit)
     if not chosen:

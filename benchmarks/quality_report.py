@@ -18,7 +18,7 @@ _MIN_GAIN_DB = {"default": 3.0, "bopbtl": 1.5, "real-esrgan": 1.5}
 _BASELINES = ("nothing", "classical", "pix2pix")
 _MIN_F1 = 0.7
 _MIN_HARMLESS_DB = 32.0
-_COLOURFULNESS_RANGE = (0.5, 1.1)
+_COLORFULNESS_RANGE = (0.5, 1.1)
 
 
 def judge(sections: dict[str, Any], ours: str) -> list[dict[str, Any]]:
@@ -57,8 +57,8 @@ def judge(sections: dict[str, Any], ours: str) -> list[dict[str, Any]]:
         add(f"default: marks_f1 at least {_MIN_F1}", found, found["value"] >= _MIN_F1)
     grey = sections.get(WITHOUT_COLOURS)
     if grey is not None:
-        colour = grey["methods"][ours]["colourfulness_frac"]
-        low, high = _COLOURFULNESS_RANGE
+        colour = grey["methods"][ours]["colorfulness_frac"]
+        low, high = _COLORFULNESS_RANGE
         add(f"without colours: colourfulness {low}-{high} of the truth", colour,
             low <= colour["value"] <= high)  # fmt: skip
         drift = grey["ours_minus"][ours][OURS_GREY]["delta_e"]

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from degrade.store.manifest import Manifest
     from degrade.textures.pack import Textures
 
-__version__ = "0.1.0"
-
 _HOMES = {
     "BuildOptions": "build.options",
     "DegradeError": "errors",

@@ -1,6 +1,7 @@
 """The benchmarks' own parts: foreign damages, intervals, the network of pix2pix, verdicts."""
 
 import copy
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,6 @@ import pytest
 import torch
 from store_photos import paint_photo
 from training_runs import TINY, build_pairs
-
-sys.path.append(str(Path(__file__).resolve().parent.parent))  # benchmarks are scripts
 
 from benchmarks.foreign import DAMAGES, seed_photo
 from benchmarks.intervals import bootstrap, draw_groups
@@ -33,6 +32,7 @@ from degrade import PairReader
 from train.measure.baselines import keep_as_is
 
 ROOT = Path(__file__).resolve().parent.parent
+SCRIPTS = ("ablations", "baselines", "build_speed", "quality", "restore_speed", "train_speed")
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +166,7 @@ def test_unet_restores_any_size_and_survives_its_file(tmp_path: Path) -> None:
     assert np.array_equal(use_unet(loaded)(photo)[0], restored)
 
 
+@pytest.mark.slow
 def test_pix2pix_learns_and_goes_on_where_it_stopped() -> None:
     """On one pair the distance falls; a state taken half way leads to the same losses."""
     size = UNetConfig(width=8, size_px=32)
@@ -247,7 +248,7 @@ def test_fastai_and_bare_loop_take_the_same_steps(pairs: Path, tmp_path: Path) -
     reader = PairReader(pairs, split="train")
     ours, theirs, untrained = (build_networks(config, device) for _ in range(3))
     batches = FixedBatches(StagePairs(reader, stage, 0, 0), 3, device)
-    fastai = FastaiLoop(ours, config, stage, reader, batches, tmp_path, device)
+    fastai = FastaiLoop(ours, config, stage, batches, tmp_path, device)
     meter = fastai.run()
     fastai.log.close()
     BareLoop(theirs, config, stage, batches).run()
@@ -257,11 +258,19 @@ def test_fastai_and_bare_loop_take_the_same_steps(pairs: Path, tmp_path: Path) -
     assert measure_difference(ours, theirs) < 1e-6
 
 
-@pytest.mark.parametrize("script", ["baselines", "quality", "train"])
+@pytest.mark.parametrize("script", SCRIPTS)
 def test_benchmark_explains_itself(script: str) -> None:
-    """--help works from any folder and hides none of the packages."""
-    done = subprocess.run(
-        [sys.executable, ROOT / "benchmarks" / f"{script}.py", "--help"],
-        capture_output=True, text=True, check=True, cwd=ROOT / "tests",
-    )  # fmt: skip
-    assert "PAIRS" in done.stdout
+    """--help of each script works as a file and as a module, and says what it measures."""
+    for words in ([f"benchmarks/{script}.py"], ["-m", f"benchmarks.{script}"]):
+        # PYTHONPATH is what an editable install does.
+        done = subprocess.run(
+            [sys.executable, *words, "--help"], capture_output=True, text=True, check=True,
+            cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        assert "Usage" in done.stdout or "usage" in done.stdout
+
+
+def test_no_benchmark_has_the_name_of_another_module() -> None:
+    """A script's folder comes first on Python's path, so a namesake there would be imported."""
+    taken = {*sys.stdlib_module_names, "degrade", "restore", "train", "torch", "numpy", "cv2"}
+    assert not taken & {path.stem for path in (ROOT / "benchmarks").glob("*.py")}

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from store_photos import fill_folder
 from training_runs import TINY, write_preset
 
@@ -22,7 +23,7 @@ def run_chain(folder: Path, source: Path) -> tuple[bytes, bytes]:
     call("degrade", "build", source, pairs, "--seed", 42, "--size", 48, "--val-frac", 0.2)
     preset = write_preset(folder / "tiny.toml", TINY)
     call("train", "run", pairs, "--out", run, "--preset", preset)
-    weights = run / "model.safetensors"
+    weights = run / "model.zip"
     old = folder / "old.png"
     photo = next(source.glob("*.*"))
     call("degrade", "photo", photo, "-o", old, "--seed", 7, "--profile", "snapshot-1920s")
@@ -30,6 +31,7 @@ def run_chain(folder: Path, source: Path) -> tuple[bytes, bytes]:
     return weights.read_bytes(), out.read_bytes()
 
 
+@pytest.mark.slow
 def test_chain_on_eight_photographs_repeats_exactly(tmp_path: Path) -> None:
     """Build, train in all stages, export and restore; once more gives the same bytes."""
     source = fill_folder(tmp_path / "photos", 8)

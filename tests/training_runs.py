@@ -85,7 +85,7 @@ class Killed(BaseException):
 
 def kill_at(monkeypatch: pytest.MonkeyPatch, total_steps: int) -> None:
     """Have training die at a step, before anything of it is logged or saved."""
-    from train.run.callbacks import Pace  # late: this module is imported where torch isn't needed
+    from train.run.pace import Pace  # late: this module is imported where torch isn't needed
 
     count = Pace.after_batch
 

@@ -13,7 +13,6 @@ import msgspec
 
 from degrade.errors import DegradeError
 from restore.errors import RestoreError
-from train import __version__
 from train.config import LOSS_NAMES, TrainConfig, list_presets, load_preset
 from train.errors import ConfigError, TrainError
 
@@ -35,13 +34,13 @@ def _explain_errors(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__)
+@click.version_option(package_name="old-pictures-restoration", prog_name="train")
 def main() -> None:
     """Train the network that restores photographs.
 
     \b
     Examples:
-      train run pairs/ --out run/ --preset cpu --minutes 90
+      train run pairs/ -o run/ --preset cpu --minutes 90
       train run --resume run/
       train evaluate run/model.zip pairs/
       train export run/ -o portrait.zip
@@ -53,7 +52,14 @@ def main() -> None:
 
 @main.command()
 @click.argument("pairs", type=_FOLDER, required=False)
-@click.option("--out", type=_FOLDER, help="Folder of the run: log, sheets, weights.")
+@click.option(
+    "-o",
+    "--output",
+    "out",
+    type=_FOLDER,
+    help="Folder of the run: log, sheets, weights.",
+)
+@click.option("--out", "old_out", type=_FOLDER, hidden=True)
 @click.option(
     "--preset",
     default="quick",
@@ -81,11 +87,12 @@ def main() -> None:
     help="Start the global branch's encoder from ImageNet weights.",
 )
 @click.option("--seed", type=click.IntRange(min=0), help="Instead of the preset's seed.")
-@click.option("--force", is_flag=True, help="Replace the run in --out.")
+@click.option("--force", is_flag=True, help="Replace the run that is there.")
 @_explain_errors
 def run(
     pairs: Path | None,
     out: Path | None,
+    old_out: Path | None,
     preset: str,
     minutes: float | None,
     init: Path | None,
@@ -101,11 +108,12 @@ def run(
 
     \b
     Examples:
-      train run pairs/ --out run/
-      train run pairs/ --out run/ --preset cpu --minutes 90 --init old.safetensors
+      train run pairs/ -o run/
+      train run pairs/ -o run/ --preset cpu --minutes 90 --init old.safetensors
       train run --resume run/
-      torchrun --nproc-per-node 2 -m train run pairs/ --out run/
+      torchrun --nproc-per-node 2 -m train run pairs/ -o run/
     """  # noqa: D301 - click wants the backspace itself
+    out = out or old_out
     if resume is not None:
         if out or init or without or pretrained or seed is not None or minutes:
             raise click.UsageError("--resume takes no other options: the run goes on as it began")
@@ -116,13 +124,15 @@ def run(
         if pairs is None:
             raise click.UsageError("missing argument PAIRS")
         if out is None:
-            raise click.UsageError("missing option --out")
+            raise click.UsageError("missing option --output")
         config = _load_preset(preset).without(*without)
         if seed is not None:
             config = msgspec.structs.replace(config, seed=seed)
         if pretrained:
             if not config.generator.global_px:
-                raise click.UsageError("--pretrained is for presets with global_px")
+                raise click.UsageError(
+                    "--pretrained is for presets with a global branch (global_px)"
+                )
             if init is not None:
                 raise click.UsageError("--pretrained and --init exclude each other")
             config = msgspec.structs.replace(config, pretrained=True)
@@ -136,7 +146,9 @@ def run(
             training = start()
         scores = training.train()
         if parallel.is_main():
-            weights = training.folder / "model.safetensors"
+            from train.run.folder import MODEL_NAME
+
+            weights = training.folder / MODEL_NAME
             click.echo(json.dumps({"weights": str(weights), **scores}))
 
 
@@ -169,18 +181,14 @@ def evaluate(
     from tqdm import tqdm
 
     from degrade import PairReader
-    from train.measure.evaluate import evaluate as measure
-    from train.measure.evaluate import format_table
+    from train.measure.evaluate import Evaluation, format_table
     from train.network.checkpoint import load_generator
 
     generator, info = load_generator(weights)
-    results = measure(
-        generator,
-        PairReader(pairs, split=split),
-        limit=limit,
-        baselines=baselines,
-        progress=functools.partial(tqdm, unit="photo", disable=None),
-    )
+    evaluation = Evaluation(generator, PairReader(pairs, split=split), baselines=baselines)
+    for index in tqdm(evaluation.choose_pairs(limit), unit="photo", disable=None):
+        evaluation.add_pair(index)
+    results = evaluation.summarise()
     results = {"model": info.metadata.name, **results}
     for note in results["notes"]:
         click.echo(note, err=True)

@@ -6,6 +6,7 @@ exported weights carry it.
 
 from __future__ import annotations
 
+from dataclasses import fields
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,6 +20,9 @@ Positive = Annotated[float, msgspec.Meta(gt=0)]
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Weight = Annotated[float, msgspec.Meta(ge=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
+
+# Configurations of earlier versions name it; they knew a second one.
+_ONLY_ENCODER = "plain"
 
 
 class _Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -107,6 +111,26 @@ class StageConfig(_Config, frozen=True, kw_only=True):
         if self.whole_prob + self.native_prob > 1:
             raise ValueError("whole_prob and native_prob exceed 1 together")
 
+    @property
+    def is_global(self) -> bool:
+        """Whether the generator's global branch learns, and nothing else."""
+        return self.kind == "global"
+
+    @property
+    def is_adversarial(self) -> bool:
+        """Whether generator and critic learn by turns."""
+        return self.kind == "adversarial"
+
+    @property
+    def trains_generator(self) -> bool:
+        """Whether the generator, or its branch, learns."""
+        return self.kind != "critic"
+
+    @property
+    def trains_critic(self) -> bool:
+        """Whether the critic learns."""
+        return self.kind in ("critic", "adversarial")
+
 
 class TrainConfig(_Config, frozen=True, kw_only=True):
     """Everything that decides a run, but the pairs and the time limit.
@@ -115,7 +139,7 @@ class TrainConfig(_Config, frozen=True, kw_only=True):
         name: Name of the preset.
         seed: Of the weights, the order of the photographs and the augmentation.
         generator: Size of the generator.
-        pretrained: Whether its encoder, or its global branch's, starts from ImageNet weights.
+        pretrained: Whether the encoder of its global branch starts from ImageNet weights.
         critic: Size of the critic.
         weights: Weights of the loss terms.
         shape: Shape of the loss terms.
@@ -159,12 +183,13 @@ class TrainConfig(_Config, frozen=True, kw_only=True):
         """Refuse what the network has no place for."""
         if self.pretrained and not self.generator.global_px:
             raise ValueError("pretrained: only with global_px")
-        if not self.generator.global_px and any(s.kind == "global" for s in self.stages):
+        if not self.generator.global_px and any(stage.is_global for stage in self.stages):
             raise ValueError("a global stage needs a generator with global_px")
 
     def has_consistency(self, stage: StageConfig) -> bool:
         """Whether the steps of a stage pay for the damage consistency."""
-        return stage.kind in ("generator", "adversarial") and self.weights.consistency > 0
+        has_term = stage.trains_generator and not stage.is_global
+        return has_term and self.weights.consistency > 0
 
     def without(self, *names: str) -> TrainConfig:
         """The same configuration with some loss terms switched off.
@@ -195,7 +220,7 @@ def load_preset(name_or_path: str) -> TrainConfig:
         ConfigError: If there is no such preset or file, or it holds a wrong field or value.
     """
     if name_or_path in list_presets():
-        return _decode(
+        return _decode_preset(
             (files("train") / "presets" / f"{name_or_path}.toml").read_bytes(), name_or_path
         )
     if not name_or_path.endswith(".toml"):
@@ -205,14 +230,7 @@ def load_preset(name_or_path: str) -> TrainConfig:
         content = Path(name_or_path).read_bytes()
     except OSError as error:
         raise ConfigError(f"{name_or_path}: {error.strerror}") from error
-    return _decode(content, name_or_path)
-
-
-def _decode(content: bytes, name: str) -> TrainConfig:
-    try:
-        return msgspec.toml.decode(content, type=TrainConfig)
-    except msgspec.DecodeError as error:
-        raise ConfigError(f"{name}: {error}") from error
+    return _decode_preset(content, name_or_path)
 
 
 def encode_config(config: TrainConfig) -> bytes:
@@ -227,9 +245,40 @@ def decode_config(content: bytes, name: str) -> TrainConfig:
         ConfigError: If it isn't a configuration; the message starts with `name`.
     """
     try:
-        return msgspec.json.decode(content, type=TrainConfig)
+        return _convert(msgspec.json.decode(content), name)
     except msgspec.DecodeError as error:
         raise ConfigError(f"{name}: {error}") from error
+
+
+def _decode_preset(content: bytes, name: str) -> TrainConfig:
+    try:
+        return _convert(msgspec.toml.decode(content), name)
+    except msgspec.DecodeError as error:
+        raise ConfigError(f"{name}: {error}") from error
+
+
+def _convert(plain: Any, name: str) -> TrainConfig:
+    """A configuration of plain values.
+
+    Raises:
+        ConfigError: If its generator has fields that there aren't, or are no more. msgspec would
+            pass over those of a dataclass in silence.
+        msgspec.ValidationError: If anything else is wrong.
+    """
+    generator = plain.get("generator") if isinstance(plain, dict) else None
+    if isinstance(generator, dict):
+        generator = dict(generator)
+        encoder = generator.pop("encoder", _ONLY_ENCODER)
+        if encoder != _ONLY_ENCODER:
+            raise ConfigError(
+                f"{name}: its generator has the encoder {encoder!r}, which this version doesn't "
+                "build any more; leave the field out and train anew"
+            )
+        unknown = sorted(generator.keys() - {field.name for field in fields(GeneratorConfig)})
+        if unknown:
+            raise ConfigError(f"{name}: [generator] has no field {', '.join(unknown)}")
+        plain = {**plain, "generator": generator}
+    return msgspec.convert(plain, TrainConfig)
 
 
 def describe_config(config: TrainConfig) -> dict[str, Any]:

@@ -35,6 +35,11 @@ def last_line(error: BaseException) -> str:
     return lines[-1].strip()
 
 
+def shorten(error: BaseException) -> str:
+    """The words of an error of another package on one line, of which there may be too many."""
+    return " ".join(str(error).split())[:200]
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory is short, on a CPU or a GPU."""
     seen: BaseException | None = error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,6 @@ import lmdb
 import msgspec
 import numpy as np
 
-import degrade
 from degrade.damage.crop import CROPS
 from degrade.profile import Profile, profile_to_json
 from degrade.store.manifest import FORMAT_VERSION, Settings
@@ -69,7 +69,7 @@ def make_settings(options: BuildOptions, profile: Profile, textures: Textures) -
         list_digest=list_digest,
         texture_digest=textures.digest,
         versions={
-            "degrade": degrade.__version__,
+            "degrade": version("old-pictures-restoration"),
             "lmdb": lmdb.__version__,
             "numpy": np.__version__,
             "opencv": cv2.__version__,

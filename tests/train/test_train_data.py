@@ -7,7 +7,10 @@ from training_runs import build_pairs
 from degrade import PairReader
 from train.config import StageConfig
 from train.damage.twin import Damages
-from train.data.pairs import HeldoutLoader, PairLoader, StagePairs, to_batch
+from train.data.batches import Batch, Columns, to_batch
+from train.data.heldout import HeldoutLoader
+from train.data.loader import PairLoader
+from train.data.pairs import StagePairs
 
 
 @pytest.fixture(scope="module")
@@ -139,16 +142,16 @@ def test_loader_gives_float_batches_in_channels_last(reader: PairReader) -> None
     loader = PairLoader(StagePairs(reader, make_stage(), 0, 0), 4, 3, 0)
     batches = list(loader)
     assert len(batches) == len(loader) == 3
-    damaged, clean, marks, pair_index, geometry, damage, broken = batches[0]
-    assert damage is None
-    assert damaged.shape == clean.shape == (4, 3, 32, 32)
-    assert marks.shape == (4, 1, 32, 32)
-    assert damaged.dtype == marks.dtype == torch.float32
-    assert damaged.is_contiguous(memory_format=torch.channels_last)
-    assert 0 <= float(damaged.min()) < float(damaged.max()) <= 1
-    assert pair_index.shape == broken.shape == (4,)
-    assert geometry.shape == (4, 5)
-    assert broken.tolist() == [-1] * 4
+    batch = Batch(*batches[0])
+    assert batch.damage is None
+    assert batch.damaged.shape == batch.clean.shape == (4, 3, 32, 32)
+    assert batch.marks.shape == (4, 1, 32, 32)
+    assert batch.damaged.dtype == batch.marks.dtype == torch.float32
+    assert batch.damaged.is_contiguous(memory_format=torch.channels_last)
+    assert 0 <= float(batch.damaged.min()) < float(batch.damaged.max()) <= 1
+    assert batch.pair_index.shape == batch.broken.shape == (4,)
+    assert batch.geometry.shape == (4, 5)
+    assert batch.broken.tolist() == [-1] * 4
 
 
 def test_loader_continues_from_a_step(reader: PairReader) -> None:
@@ -183,11 +186,13 @@ def test_loader_gives_the_same_batches_however_many_workers_read(reader: PairRea
 @pytest.mark.parametrize("num_workers", [0, 1])
 def test_loader_brings_the_damages_along(reader: PairReader, num_workers: int) -> None:
     """Asked for them, it gives those of the batch's own pairs and crops."""
-    loader = PairLoader(StagePairs(reader, make_stage(), 0, 0), 4, 3, num_workers)
-    loader.damages = Damages(reader)
-    for damaged, _, _, pair_index, geometry, packed, _ in loader:
-        expected = loader.damages.load(pair_index.numpy(), geometry.numpy(), 32)
-        assert packed.num == len(damaged)
+    damages = Damages(reader)
+    loader = PairLoader(StagePairs(reader, make_stage(), 0, 0), 4, 3, num_workers, damages)
+    for batch in (Batch(*fields) for fields in loader):
+        packed = batch.damage
+        assert packed is not None
+        expected = damages.load(batch.pair_index.numpy(), batch.geometry.numpy(), 32)
+        assert packed.num == len(batch.damaged)
         for name, (places, values) in expected.parts.items():
             assert np.array_equal(packed.parts[name][0], places)
             assert np.array_equal(packed.parts[name][1], values)
@@ -197,7 +202,7 @@ def test_to_batch_maps_bytes_to_fractions() -> None:
     """0, 51 and 255 become 0, 0.2 and 1."""
     photo = torch.tensor([0, 51, 255], dtype=torch.uint8).reshape(1, 1, 1, 3)
     rest = (torch.zeros(1), torch.zeros(1, 5), torch.zeros(1))
-    batch = to_batch((photo, photo, photo[..., 0], *rest))
+    batch = to_batch(Columns(photo, photo, photo[..., 0], *rest))
     assert batch.clean.flatten().tolist() == pytest.approx([0, 0.2, 1])
 
 

@@ -14,8 +14,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from degrade import PairReader
 from train.config import load_preset
 from train.damage.twin import Damages, PackedDamage
-from train.data.pairs import Batch, to_batch
-from train.losses.consistency import measure_consistency
+from train.data.batches import Batch, Columns, to_batch
+from train.losses.consistency import measure_consistency_loss
 from train.losses.fidelity import (
     CoarseLoss,
     FidelityLoss,
@@ -46,7 +46,7 @@ def make_batch(packed: PackedDamage) -> Batch:
     photos = torch.zeros(packed.num, SIDE_PX, SIDE_PX, 3, dtype=torch.uint8)
     index = torch.arange(packed.num)
     geometry = torch.zeros(packed.num, 5, dtype=torch.int64)
-    columns = (photos, photos, photos[..., 0], index, geometry, torch.zeros_like(index))
+    columns = Columns(photos, photos, photos[..., 0], index, geometry, torch.zeros_like(index))
     return to_batch(columns, CUDA, packed)
 
 
@@ -58,6 +58,7 @@ def restore(batch: Batch) -> tuple[Tensor, Tensor]:
     return restored, logits
 
 
+@pytest.mark.slow
 def test_losses_are_computed_where_the_photographs_are(packed: PackedDamage) -> None:
     """Network, fidelity losses and critic of the preset for GPUs leave nothing on the processor."""
     with FakeTensorMode(allow_non_fake_inputs=True):
@@ -65,7 +66,7 @@ def test_losses_are_computed_where_the_photographs_are(packed: PackedDamage) -> 
         pred = restore(batch)
         values = []
         for loss in (FidelityLoss, CoarseLoss):
-            values.append(loss(CONFIG.weights, CONFIG.shape)(pred, *batch[1:]))
+            values.append(loss(CONFIG.weights, CONFIG.shape)(pred, batch.clean, batch.marks))
         with CUDA:
             critic = Critic(CONFIG.critic)
         verdicts, features = critic(batch.damaged, pred[0])
@@ -88,7 +89,7 @@ def test_damage_is_repeated_where_the_photographs_are(
         batch = make_batch(packed)
         assert batch.damage is not None
         damage = batch.damage.unpack(CUDA)
-        value = measure_consistency(restore(batch)[0], batch.damaged, damage)
+        value = measure_consistency_loss(restore(batch)[0], batch.damaged, damage)
     assert value.device == damage.sigma_px.device == CUDA
 
 

@@ -51,12 +51,12 @@ def test_colourfulness_matches_a_computation_by_hand() -> None:
     expected = np.hypot(red_green.std(), yellow_blue.std()) + 0.3 * np.hypot(
         red_green.mean(), yellow_blue.mean()
     )
-    assert float(metrics.measure_colourfulness(photo)) == pytest.approx(expected, rel=1e-5)
+    assert float(metrics.measure_colorfulness(photo)) == pytest.approx(expected, rel=1e-5)
 
 
 def test_grey_has_no_colourfulness() -> None:
     """Grey counts 0."""
-    assert float(metrics.measure_colourfulness(torch.rand(1, 1, 8, 8).expand(1, 3, 8, 8))) == 0
+    assert float(metrics.measure_colorfulness(torch.rand(1, 1, 8, 8).expand(1, 3, 8, 8))) == 0
 
 
 def test_marks_f1_matches_a_computation_by_hand() -> None:

@@ -14,6 +14,8 @@ from training_runs import TINY, Killed, build_pairs, kill_at, read_log, write_pr
 from train.network.checkpoint import load_generator
 from train.run.run import Run
 
+pytestmark = pytest.mark.slow
+
 # Single precision, since half precision depends on how a batch is split.
 EXACT = msgspec.structs.replace(TINY, precision="fp32")
 _KILLED_AT = 13  # in the adversarial stage, where everything is in use
@@ -77,7 +79,7 @@ def test_two_processes_log_the_losses_of_one(runs: Path) -> None:
 def test_two_processes_train_the_weights_of_one(runs: Path) -> None:
     """The exported weights agree, up to half precision and float noise."""
     ours, theirs = (
-        load_generator(runs / name / "model.safetensors")[0] for name in ("fresh", "alone")
+        load_generator(runs / name / "checkpoint.safetensors")[0] for name in ("fresh", "alone")
     )
     for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-2, atol=1e-4)
@@ -92,7 +94,7 @@ def test_only_the_main_process_prints(runs: Path) -> None:
     """The scores come once."""
     (status, printed), other = read_results(runs, "fresh")
     assert status == 0
-    assert json.loads(printed)["weights"] == str(runs / "fresh" / "model.safetensors")
+    assert json.loads(printed)["weights"] == str(runs / "fresh" / "model.zip")
     assert other == (0, "")
 
 

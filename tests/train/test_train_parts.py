@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,18 +12,27 @@ from train.config import CriticConfig
 from train.damage.twin import damage_of
 from train.measure.baselines import keep_as_is, restore_classically
 from train.measure.evaluate import (
-    evaluate,
+    Evaluation,
     format_table,
-    measure_consistency,
+    measure_consistency_error,
     name_faults,
     to_tensor,
 )
 from train.network.critic import Critic
 from train.network.generator import Generator
-from train.run.adversarial import Look, describe_verdict, judge_looks, score_look
-from train.run.callbacks import Average, Pace
+from train.run.callbacks import Average
 from train.run.learner import build_networks, build_schedule, share_rate
+from train.run.looks import Look, describe_verdict, judge_looks, score_look
+from train.run.pace import Pace
 from train.run.state import Position
+
+
+def evaluate(evaluation: Evaluation, limit: int) -> dict[str, Any]:
+    """Measure so many pairs."""
+    for index in evaluation.choose_pairs(limit):
+        evaluation.add_pair(index)
+    return evaluation.summarise()
+
 
 START = Look(step=0, swd=100.0, luma_psnr_db=20.0, delta_e=10.0)
 
@@ -146,7 +156,7 @@ def test_untrained_network_measures_as_doing_nothing(tmp_path: Path) -> None:
     """The identity scores what the first baseline scores, on every metric and fault."""
     reader = PairReader(build_pairs(tmp_path, num_photos=8), split="train")
     generator = Generator(TINY.generator).eval()
-    results = evaluate(generator, reader, limit=4)
+    results = evaluate(Evaluation(generator, reader), 4)
     assert results["num_photos"] == 4
     assert results["num_broken"] == 0
     assert results["methods"]["network"] == pytest.approx(results["methods"]["nothing"])
@@ -168,8 +178,8 @@ def test_clean_photograph_is_more_consistent_than_doing_nothing(tmp_path: Path) 
     for pair in map(reader.__getitem__, range(len(reader))):
         damage = damage_of(pair.recipe, textures)
         damaged = to_tensor(pair.damaged)
-        clean.append(measure_consistency(to_tensor(pair.clean), damaged, damage))
-        nothing.append(measure_consistency(damaged, damaged, damage))
+        clean.append(measure_consistency_error(to_tensor(pair.clean), damaged, damage))
+        nothing.append(measure_consistency_error(damaged, damaged, damage))
     assert 0 < sum(clean) < 0.7 * sum(nothing)
 
 
@@ -179,6 +189,7 @@ def test_consistency_is_left_out_where_textures_are_others(
     """Pairs of another texture pack are measured without it, with a word."""
     reader = PairReader(build_pairs(tmp_path, num_photos=8), split="train")
     monkeypatch.setattr(type(reader.manifest), "texture_digest", "other", raising=True)
-    results = evaluate(Generator(TINY.generator).eval(), reader, limit=1, baselines=False)
+    generator = Generator(TINY.generator).eval()
+    results = evaluate(Evaluation(generator, reader, baselines=False), 1)
     assert "consistency" not in results["methods"]["network"]
     assert "consistency is left out" in results["notes"][0]

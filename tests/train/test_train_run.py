@@ -1,11 +1,11 @@
 import csv
 import json
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 
 import lmdb
 import msgspec
@@ -17,7 +17,8 @@ from training_runs import TINY, Killed, build_pairs, kill_at, read_log
 from degrade import PairReader
 from train.config import TrainConfig, decode_config, encode_config
 from train.damage.twin import Damages
-from train.data.pairs import StagePairs, stack_samples, to_batch
+from train.data.batches import stack_samples, to_batch
+from train.data.pairs import StagePairs
 from train.errors import (
     BatchMemoryError,
     ConfigError,
@@ -30,7 +31,7 @@ from train.losses import consistency
 from train.losses.fidelity import FidelityLoss
 from train.network.checkpoint import load_generator, read_info
 from train.network.config import GeneratorConfig
-from train.run.learner import build_networks
+from train.run.log import CsvTable
 from train.run.run import Run, resume_run
 
 
@@ -65,7 +66,8 @@ def test_run_leaves_what_it_promises(finished: Path) -> None:
         "config.json",
         "heldout.csv",
         "log.csv",
-        "model.safetensors",
+        "checkpoint.safetensors",
+        "model.zip",
         "sheets",
         "state.pt",
         "tensorboard",
@@ -92,7 +94,7 @@ def test_run_logs_every_stage_and_term(finished: Path) -> None:
 
 def test_exported_weights_carry_data_and_scores(finished: Path) -> None:
     """The metadata says what the weights were trained on and what they measured."""
-    generator, info = load_generator(finished / "model.safetensors")
+    generator, info = load_generator(finished / "checkpoint.safetensors")
     assert generator.config == TINY.generator
     assert info.metadata.data["num_train"] == 10
     assert info.metadata.data["size_px"] == 48
@@ -104,34 +106,38 @@ def test_adversarial_stage_keeps_its_best_look(finished: Path) -> None:
     verdict = json.loads((finished / "adversarial-3.json").read_text())
     chosen = next(x for x in verdict["looks"] if x["step"] == verdict["chosen_step"])
     assert chosen["score"] == min(x["score"] for x in verdict["looks"])
-    scores = read_info(finished / "model.safetensors").metadata.scores
+    scores = read_info(finished / "checkpoint.safetensors").metadata.scores
     assert scores["luma_psnr_db"] == pytest.approx(chosen["luma_psnr_db"])
     assert scores["swd"] == pytest.approx(chosen["swd"])
 
 
+@pytest.mark.slow
 def test_same_seed_trains_the_same_weights(finished: Path, pairs: Path, tmp_path: Path) -> None:
     """Two runs with one seed agree in every loss and every byte of the weights' tensors."""
     Run(tmp_path / "again", pairs, TINY).train()
     assert read_log(tmp_path / "again") == read_log(finished)
     ours, theirs = (
-        load_generator(f / "model.safetensors")[0] for f in (tmp_path / "again", finished)
+        load_generator(f / "checkpoint.safetensors")[0] for f in (tmp_path / "again", finished)
     )
     for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
         assert torch.equal(a, b)
 
 
+@pytest.mark.slow
 def test_another_seed_trains_other_weights(finished: Path, pairs: Path, tmp_path: Path) -> None:
     """The seed decides."""
     Run(tmp_path / "other", pairs, msgspec.structs.replace(TINY, seed=1)).train()
     assert read_log(tmp_path / "other") != read_log(finished)
 
 
+@pytest.mark.slow
 def test_workers_do_not_change_the_training(finished: Path, pairs: Path, tmp_path: Path) -> None:
     """Pairs read by two other processes give the same losses."""
     Run(tmp_path / "workers", pairs, msgspec.structs.replace(TINY, num_workers=2)).train()
     assert read_log(tmp_path / "workers") == read_log(finished)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [1, 5, 8, 10, 13, 15])
 def test_resumed_run_equals_an_uninterrupted_one(
     finished: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
@@ -149,26 +155,27 @@ def test_resumed_run_equals_an_uninterrupted_one(
     resume_run(folder).train()
     assert read_log(folder) == read_log(finished)
     assert read_log(folder, "heldout.csv") == read_log(finished, "heldout.csv")
-    ours, theirs = (load_generator(f / "model.safetensors")[0] for f in (folder, finished))
+    ours, theirs = (load_generator(f / "checkpoint.safetensors")[0] for f in (folder, finished))
     for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
         assert torch.equal(a, b)
 
 
+@pytest.mark.slow
 def test_state_killed_before_it_is_renamed_loses_nothing(
     finished: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed with the new state written aside, the run goes on from the old one, and tidies up."""
     folder = tmp_path / "killed"
-    rename, num = Path.replace, [0]
+    rename, num = os.replace, [0]
 
-    def die(self: Path, target: Path) -> Path:
-        num[0] += 1
+    def die(source: Path, target: Path) -> None:
+        num[0] += target.name == "state.pt"
         if num[0] == 4:
             raise Killed
-        return rename(self, target)
+        rename(source, target)
 
     with monkeypatch.context() as context:
-        context.setattr(Path, "replace", die)
+        context.setattr(os, "replace", die)
         with pytest.raises(Killed):
             Run(folder, pairs, TINY).train()
     (aside,) = folder.glob(".state.pt.*")
@@ -183,7 +190,15 @@ def test_resuming_a_finished_run_changes_nothing(finished: Path) -> None:
     before = (finished / "log.csv").read_bytes()
     scores = resume_run(finished).train()
     assert (finished / "log.csv").read_bytes() == before
-    assert scores == dict(read_info(finished / "model.safetensors").metadata.scores)
+    assert scores == dict(read_info(finished / "checkpoint.safetensors").metadata.scores)
+
+
+def test_log_that_an_earlier_version_began_goes_on(tmp_path: Path) -> None:
+    """A column that has another name now keeps its values."""
+    path = tmp_path / "heldout.csv"
+    path.write_text("stage,total_steps,colourfulness_frac\none,4,0.5\none,8,0.6\n")
+    CsvTable(path, ("stage", "total_steps", "colorfulness_frac"), keep_steps=4)
+    assert path.read_text().split() == ["stage,total_steps,colorfulness_frac", "one,4,0.5"]
 
 
 def test_resume_refuses_other_pairs(finished: Path, tmp_path: Path) -> None:
@@ -200,8 +215,12 @@ def test_broken_state_is_refused(tmp_path: Path) -> None:
         resume_run(tmp_path)
 
 
-def test_time_limit_ends_every_stage_in_time(pairs: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_time_limit_ends_every_stage_in_time(
+    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With minutes, all stages run and their schedules come down, whatever their steps."""
+    monkeypatch.setattr("train.run.run._RESERVE_S", 2.0)  # of 15 s, so that most is training
     run = Run(tmp_path / "timed", pairs, TINY, minutes=0.25)
     run.train()
     assert run.position.stage == 3
@@ -232,8 +251,8 @@ def test_time_limit_counts_what_is_no_training(
 
 def test_init_starts_from_given_weights(finished: Path, pairs: Path, tmp_path: Path) -> None:
     """The generator begins with the file's weights, up to their half precision."""
-    run = Run(tmp_path / "warm", pairs, TINY, init=finished / "model.safetensors")
-    loaded, _ = load_generator(finished / "model.safetensors")
+    run = Run(tmp_path / "warm", pairs, TINY, init=finished / "checkpoint.safetensors")
+    loaded, _ = load_generator(finished / "checkpoint.safetensors")
     for ours, theirs in zip(run.networks.generator.parameters(), loaded.parameters(), strict=True):
         assert torch.equal(ours, theirs)
 
@@ -244,62 +263,35 @@ def test_init_refuses_a_network_of_another_size(
     """Weights of another size are named, with the remedy."""
     config = msgspec.structs.replace(TINY, generator=GeneratorConfig())
     with pytest.raises(TrainError, match="another size"):
-        Run(tmp_path / "warm", pairs, config, init=finished / "model.safetensors")
+        Run(tmp_path / "warm", pairs, config, init=finished / "checkpoint.safetensors")
 
 
-@pytest.fixture
-def resnet() -> TrainConfig:
-    """With a generator on a resnet34."""
-    generator = GeneratorConfig(marks_width=8, decoder_blocks=(0,) * 5).with_resnet34()
-    return msgspec.structs.replace(TINY, generator=generator, pretrained=True)
-
-
-def test_pretrained_encoder_starts_from_the_classifier(
-    pairs: Path, tmp_path: Path, resnet: TrainConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its convolutions are the classifier's; a resumed run fetches nothing."""
-    from torchvision.models import resnet34
-
-    classifier = resnet34()
-    monkeypatch.setattr(
-        "torchvision.models._api.load_state_dict_from_url",
-        lambda *_, **__: classifier.state_dict(),
-    )
-    run = Run(tmp_path / "run", pairs, resnet)
-    assert run.networks.generator.resnet is not None
-    ours = run.networks.generator.resnet.layer3[1].conv2.weight
-    assert torch.equal(ours, classifier.layer3[1].conv2.weight)
-    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", fail_to_fetch)
-    build_networks(resnet, torch.device("cpu"), is_resumed=True)
-
-
-def fail_to_fetch(*_: Any, **__: Any) -> None:
-    """Stands for a machine without a network."""
-    raise URLError("Name or service not known")
-
-
-def test_pretrained_without_a_network_is_one_line_and_changes_nothing(
-    pairs: Path, tmp_path: Path, resnet: TrainConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The error says what to do; no folder is begun, and a run to be replaced is kept."""
-    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", fail_to_fetch)
-    (tmp_path / "old").mkdir()
-    (tmp_path / "old" / "state.pt").write_text("hours of work")
-    for folder in ("new", "old"):
-        with pytest.raises(TrainError, match=r"can't be had .*or train without --pretrained") as e:
-            Run(tmp_path / folder, pairs, resnet, force=True)
-        assert "\n" not in str(e.value)
-    assert not (tmp_path / "new").exists()
-    assert (tmp_path / "old" / "state.pt").read_text() == "hours of work"
-
-
-def test_pretrained_is_refused_without_an_encoder_for_it(tmp_path: Path) -> None:
-    """The plain encoder has no ImageNet weights."""
+def test_pretrained_is_refused_without_an_encoder_for_it() -> None:
+    """Without a global branch there is no encoder that has ImageNet weights."""
     content = encode_config(TINY).replace(b'"pretrained":false', b'"pretrained":true')
     with pytest.raises(ConfigError, match="pretrained"):
         decode_config(content, "mine")
 
 
+def test_encoders_of_earlier_versions_are_refused_by_name() -> None:
+    """A run that names another encoder is refused in one line; all old ones name "plain"."""
+    plain = json.loads(encode_config(TINY))
+    plain["generator"]["encoder"] = "plain"
+    assert decode_config(json.dumps(plain).encode(), "mine") == TINY
+    plain["generator"]["encoder"] = "resnet34"
+    with pytest.raises(ConfigError, match=r"^mine: .* the encoder 'resnet34'") as caught:
+        decode_config(json.dumps(plain).encode(), "mine")
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_field_of_the_generator_is_refused() -> None:
+    """A misspelled size doesn't leave the default in silence."""
+    content = encode_config(TINY).replace(b'"marks_width"', b'"mark_width"')
+    with pytest.raises(ConfigError, match=r"mine: \[generator\] has no field mark_width"):
+        decode_config(content, "mine")
+
+
+@pytest.mark.slow
 def test_terms_can_be_switched_off(pairs: Path, tmp_path: Path) -> None:
     """Without the critic's terms and the marks, they aren't in the log and the rest trains."""
     config = TINY.without("adversarial", "features", "marks")
@@ -309,6 +301,7 @@ def test_terms_can_be_switched_off(pairs: Path, tmp_path: Path) -> None:
     assert rows[-1]["luma"]
 
 
+@pytest.mark.slow
 def test_divergence_keeps_the_last_good_weights(
     pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -327,7 +320,7 @@ def test_divergence_keeps_the_last_good_weights(
         DivergenceError, match=r"without a finite gradient.*lower the learning rate"
     ):
         Run(tmp_path / "broken", pairs, msgspec.structs.replace(TINY, stages=(stage,))).train()
-    load_generator(tmp_path / "broken" / "model.safetensors")
+    load_generator(tmp_path / "broken" / "checkpoint.safetensors")
     monkeypatch.undo()
     resume_run(tmp_path / "broken").train()
 
@@ -404,6 +397,7 @@ def _break_sample(pairs: Path, number: int) -> None:
         txn.put(keys[number], b"not a photograph")
 
 
+@pytest.mark.slow
 def test_broken_sample_is_skipped_and_counted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -412,7 +406,7 @@ def test_broken_sample_is_skipped_and_counted(
     _break_sample(pairs, 3)
     run = Run(tmp_path / "run", pairs, TINY)
     run.train()
-    assert run.broken == {3}
+    assert run.standing.broken == {3}
     assert f"skipped 1 broken samples: {PairReader(pairs, 'train').keys[3]}" in (
         capsys.readouterr().err
     )
@@ -427,6 +421,7 @@ def test_pairs_smaller_than_a_stage_are_refused(pairs: Path, tmp_path: Path) -> 
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_eight_pairs_can_be_learned_by_heart(tmp_path: Path) -> None:
     """Enough steps drive every fidelity term towards zero, and consistency below the identity's."""
     source = fill_folder(tmp_path / "photos", 8)
@@ -452,5 +447,5 @@ def test_eight_pairs_can_be_learned_by_heart(tmp_path: Path) -> None:
     loss((batch.damaged, no_marks), batch.clean, batch.marks)  # what doing nothing costs
     for name in ("luma", "chroma", "detail", "marks"):
         assert float(last[name]) < 0.2 * float(loss.terms[name]), name
-    identity = consistency.measure_consistency(batch.damaged, batch.damaged, damage)
+    identity = consistency.measure_consistency_loss(batch.damaged, batch.damaged, damage)
     assert float(last["consistency"]) < 0.5 * float(identity)

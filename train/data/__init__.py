@@ -1,1 +1,1 @@
-"""Pairs as batches."""
+"""From pairs on disk to batches on the device."""

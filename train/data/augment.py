@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import random
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -38,6 +38,22 @@ _ASPECT_RANGE = (0.8, 1.25)
 _REDUCTIONS = (8, 4, 2, 1)
 
 
+class Changed(NamedTuple):
+    """A pair, cropped, shrunk and mirrored.
+
+    Attributes:
+        damaged: (S, S, 3) uint8 RGB.
+        clean: (S, S, 3) uint8 RGB.
+        marks: (S, S) uint8.
+        geometry: (5,) int64, see `train.data.pairs.Sample`.
+    """
+
+    damaged: NDArray[np.uint8]
+    clean: NDArray[np.uint8]
+    marks: NDArray[np.uint8]
+    geometry: NDArray[np.int64]
+
+
 @dataclass(frozen=True)
 class Regime:
     """One way to make a sample of a pair.
@@ -52,27 +68,21 @@ class Regime:
     reduce: int
     compose: A.Compose
 
-    def apply(
-        self, pair: Pair, rng: np.random.Generator
-    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8], NDArray[np.int64]]:
+    def apply(self, pair: Pair, rng: np.random.Generator) -> Changed:
         """Change a pair.
 
         Args:
             pair: Read with this regime's `reduce`.
             rng: Its draws decide.
-
-        Returns:
-            Damaged and clean (S, S, 3), marks (S, S), and a `Sample`'s geometry.
         """
         self.compose.set_random_state(rng, random.Random(int(rng.integers(2**63))))
         changed = self.compose(image=pair.clean, damaged=pair.damaged, mask=pair.marks)
-        damaged, clean, marks = changed["damaged"], changed["image"], changed["mask"]
         steps: dict[str, Any] = dict(changed["applied_transforms"])
         crop = steps.get("RandomResizedCrop", steps.get("RandomCrop", {}))
         sides = np.array([pair.recipe.width_px, pair.recipe.height_px] * 2)
         box = np.minimum(np.array(crop["crop_coords"]) * self.reduce, sides)
         geometry = np.append(box, "HorizontalFlip" in steps).astype(np.int64)
-        return damaged, clean, marks, geometry
+        return Changed(changed["damaged"], changed["image"], changed["mask"], geometry)
 
 
 def plan_regimes(stage: StageConfig, short_px: int) -> list[Regime]:

@@ -1,1 +1,1 @@
-"""What a network is trained by."""
+"""The terms of the loss that the generator and the critic are trained with."""

@@ -1,20 +1,17 @@
 """Damage consistency: the restored photograph, damaged again by its own recipe, is the input.
 
-The re-damaged output carries the very grain and marks of the input, so the loss cannot be won by
-leaving them in, and where the damage hides the photograph (under opaque marks, in clipped tones) it
-asks for nothing.
+The output, damaged again, has the very grain and marks of the input, so a network gains nothing by
+leaving them in. Where the damage hides the photograph (under opaque marks, in clipped tones), the
+loss is the same for every output.
 """
 
 from torch import Tensor
 
-from degrade import PairReader
 from train.damage.stages import Damage, redamage
-from train.damage.twin import Damages, PackedDamage
-from train.fastai_names import Callback
-from train.losses.fidelity import FidelityLoss, charbonnier
+from train.losses.fidelity import charbonnier
 
 
-def measure_consistency(restored: Tensor, damaged: Tensor, damage: Damage) -> Tensor:
+def measure_consistency_loss(restored: Tensor, damaged: Tensor, damage: Damage) -> Tensor:
     """Mean Charbonnier distance of the output, damaged again, from the input.
 
     Args:
@@ -23,27 +20,3 @@ def measure_consistency(restored: Tensor, damaged: Tensor, damage: Damage) -> Te
         damage: Of the same batch.
     """
     return charbonnier(redamage(restored.clamp(0, 1), damage) - damaged).mean()
-
-
-class Consistency(Callback):  # type: ignore[misc]  # fastai ships no types
-    """Adds the damage consistency of each batch to the generator's loss."""
-
-    order = 8
-    run_valid = False
-
-    def __init__(self, reader: PairReader) -> None:
-        self.damages = Damages(reader)
-
-    def before_train(self) -> None:
-        """Ask the loader's workers for the damages."""
-        self.dls.train.damages = self.damages
-
-    def after_loss(self) -> None:
-        """Add the term."""
-        loss: FidelityLoss = self.loss_func
-        restored, damaged = self.pred[0], self.x
-        packed: PackedDamage | None = self.y[4]
-        assert packed is not None
-        value = measure_consistency(restored, damaged, packed.unpack(damaged.device))
-        self.learn.loss_grad += loss.weigh("consistency", value)
-        self.learn.loss = self.loss_grad.detach().clone()

@@ -18,7 +18,7 @@ from train.parallel import count, unite
 
 CHARBONNIER_EPSILON = 1e-3
 # Mean squared error at which a photograph counts as restored: 50 dB.
-_PSNR_FLOOR = 1e-5
+MIN_MSE = 1e-5
 # Chroma vectors of natural photographs are seldom longer than this (a pure primary: about 0.6).
 FULL_SATURATION = 0.3
 
@@ -64,8 +64,8 @@ def weigh_marks(marks: Tensor, boost: float) -> Tensor:
 def weigh_saturation(chroma: Tensor, boost: float) -> Tensor:
     """Weights (N, 1, H, W) of pixels by the saturation of their true colour; their mean is 1.
 
-    The best guess under an absolute loss is a median, and most of the world is nearly grey: without
-    weights colours come out brown.
+    Under an absolute loss the best guess is a median, and the median of natural colours is nearly
+    grey. So without weights a network learns to give brown instead of colours.
 
     Args:
         chroma: (N, 2, H, W) of the clean photograph.
@@ -88,9 +88,9 @@ def measure_luma(restored: Tensor, clean: Tensor, weights: Tensor) -> Tensor:
 def measure_psnr(restored: Tensor, clean: Tensor) -> Tensor:
     """Mean over photographs of log10(MSE + 1e-5) + 5: a tenth of the dB missing to 50 dB.
 
-    Each photograph counts by what share of its error is taken away. So one that suffered little
-    weighs as much as a faded one, whose tone can't be known anyway, and one that suffered nothing
-    is worth being left alone.
+    Each photograph counts by the share of its error that is taken away. So a photograph with little
+    damage weighs as much as a faded one, whose tone can't be known, and changing an undamaged one
+    costs something.
 
     Args:
         restored: (N, 1, H, W) luma.
@@ -101,7 +101,7 @@ def measure_psnr(restored: Tensor, clean: Tensor) -> Tensor:
         section 3.3 (the PSNR loss); the floor is ours, and train.measure.metrics' bound of 50 dB.
     """
     squares = (restored - clean).square().mean((1, 2, 3))
-    return ((squares + _PSNR_FLOOR).log10() - math.log10(_PSNR_FLOOR)).mean()
+    return ((squares + MIN_MSE).log10() - math.log10(MIN_MSE)).mean()
 
 
 def measure_chroma(restored: Tensor, clean: Tensor, weights: Tensor) -> Tensor:
@@ -114,8 +114,9 @@ def measure_chroma(restored: Tensor, clean: Tensor, weights: Tensor) -> Tensor:
 def measure_detail(restored: Tensor, clean: Tensor, weights: Tensor, num_scales: int = 4) -> Tensor:
     """Weighted mean Charbonnier distance of Laplacian pyramids, summed over their bands.
 
-    Tone and colour of an old photograph can't be known, and under an absolute loss a wrong tone
-    hides grain: |bias + noise| is no larger than |bias| on average. Bands have no bias.
+    Tone and colour of an old photograph can't be known. Where the tone is wrong, an absolute loss
+    hardly changes with grain: |bias + noise| is no larger than |bias| on average. The bands don't
+    hold the bias, so in them grain always counts.
 
     Args:
         restored: (N, C, H, W) luma or chroma; H and W multiples of 2^num_scales.
@@ -202,16 +203,13 @@ class FidelityLoss(nn.Module):
         self.shape = shape
         self.terms: dict[str, Tensor] = {}
 
-    def forward(
-        self, pred: tuple[Tensor, Tensor], clean: Tensor, marks: Tensor, *_: Tensor
-    ) -> Tensor:
+    def forward(self, pred: tuple[Tensor, Tensor], clean: Tensor, marks: Tensor) -> Tensor:
         """Weighted sum of the terms; a term of weight 0 isn't computed.
 
         Args:
             pred: restored (N, 3, H, W) and marks logits (N, 1, H, W).
             clean: (N, 3, H, W).
             marks: (N, 1, H, W).
-            *_: The rest of a `train.data.pairs.Batch`.
         """
         restored, logits = pred
         self.terms = {}
@@ -242,17 +240,15 @@ class FidelityLoss(nn.Module):
 
 
 class CoarseLoss(FidelityLoss):
-    """Luma and chroma alone, at a quarter of the size: what a global branch can do something about.
+    """The loss of global stages: luma and chroma alone, at a quarter of the size.
 
-    At full size grain would hide a wrong tone, see `measure_detail`.
+    Grain, which a global branch can't take away, is averaged out there.
     """
 
     def __init__(self, weights: LossWeights, shape: LossShape) -> None:
         super().__init__(msgspec.structs.replace(weights, detail=0.0, marks=0.0), shape)
 
-    def forward(
-        self, pred: tuple[Tensor, Tensor], clean: Tensor, marks: Tensor, *_: Tensor
-    ) -> Tensor:
+    def forward(self, pred: tuple[Tensor, Tensor], clean: Tensor, marks: Tensor) -> Tensor:
         """See `FidelityLoss.forward`."""
         restored, clean, marks = (F.avg_pool2d(p, 4) for p in (pred[0], clean, marks))
         return super().forward((restored, marks), clean, marks)

@@ -1,1 +1,1 @@
-"""What restorations are measured by."""
+"""Measurements of restorations, and what the network is compared with."""

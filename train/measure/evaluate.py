@@ -1,4 +1,4 @@
-"""`train evaluate`: how good are weights on held-out pairs, beside what costs nothing?
+"""`train evaluate`: measure weights on held-out pairs, beside doing nothing and OpenCV.
 
 Each pair is restored in one pass at its own size. Results are means over photographs, also by
 fault: the recipes tell what each photograph suffered.
@@ -7,7 +7,7 @@ fault: the recipes tell what each photograph suffered.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -73,88 +73,104 @@ def name_faults(recipe: Recipe) -> list[str]:
     return faults or ["none"]
 
 
-def evaluate(
-    generator: Generator,
-    reader: PairReader,
-    *,
-    limit: int | None = None,
-    baselines: bool = True,
-    progress: Callable[[Iterable[int]], Iterable[int]] = iter,
-) -> dict[str, Any]:
-    """Measure a network on pairs.
+class Evaluation:
+    """Measurements of a network, and of what it is compared with, pair by pair.
 
-    Args:
-        generator: In evaluation mode.
-        reader: The pairs, usually the held-out ones.
-        limit: Use so many pairs, spread over all.
-        baselines: Also measure doing nothing and the classical chain.
-        progress: Wraps the loop over the pairs.
-
-    Returns:
-        JSON values: `num_photos`, `num_broken`, `methods` (mean of each metric by method) and
-        `faults` (by fault: number of photographs, and means of each method), and `notes` (sentences
-        on what was left out).
-
-    Raises:
-        DataError: If no pair can be read.
+    Attributes:
+        methods: What is measured, by name.
+        notes: Sentences on what is left out.
     """
-    methods: dict[str, Method] = {"network": use_generator(generator)}
-    if baselines:
-        methods |= {"nothing": keep_as_is, "classical": restore_classically}
-    rows: dict[str, list[dict[str, float]]] = {name: [] for name in methods}
-    photos: dict[str, list[Tensor]] = {name: [] for name in (*methods, "clean")}
-    faults: list[list[str]] = []
-    scores: dict[str, dict[str, Tensor]] = {name: defaultdict(_no_scores) for name in methods}
-    textures = find_textures(reader)
-    notes: list[str] = []
-    if textures is None:
-        notes.append(
-            f"{reader.path}: built with other textures than this version's, so that its damage "
-            "can't be repeated; consistency is left out"
-        )
-    num = len(reader) if limit is None else min(limit, len(reader))
-    num_broken = 0
-    for number in progress(range(num)):
+
+    def __init__(self, generator: Generator, reader: PairReader, *, baselines: bool = True) -> None:
+        """Begin with no pairs.
+
+        Args:
+            generator: In evaluation mode.
+            reader: The pairs, usually the held-out ones.
+            baselines: Also measure doing nothing and the classical chain.
+        """
+        self.reader = reader
+        self.methods: dict[str, Method] = {"network": use_generator(generator)}
+        if baselines:
+            self.methods |= {"nothing": keep_as_is, "classical": restore_classically}
+        self.notes: list[str] = []
+        self._textures = find_textures(reader)
+        if self._textures is None:
+            self.notes.append(
+                f"{reader.path}: built with other textures than this version's, so that its damage "
+                "can't be repeated; consistency is left out"
+            )
+        self._num_broken = 0
+        self._faults: list[list[str]] = []
+        self._rows: dict[str, list[dict[str, float]]] = {name: [] for name in self.methods}
+        self._scores: dict[str, dict[str, Tensor]] = {
+            name: defaultdict(_no_scores) for name in self.methods
+        }
+        self._photos: dict[str, list[Tensor]] = {name: [] for name in (*self.methods, "clean")}
+
+    def choose_pairs(self, limit: int | None = None) -> list[int]:
+        """Indices of so many pairs, spread over all; by default of all."""
+        total = len(self.reader)
+        num = total if limit is None else min(limit, total)
+        return [number * total // num for number in range(num)]
+
+    def add_pair(self, index: int) -> None:
+        """Restore a pair by every method, and measure; a broken one is counted."""
         try:
-            pair = reader[number * len(reader) // num]
+            pair = self.reader[index]
         except UnreadablePhoto:
-            num_broken += 1
-            continue
+            self._num_broken += 1
+            return
         clean, marks = to_tensor(pair.clean), to_tensor(pair.marks)
-        faults.append(name_faults(pair.recipe))
+        faults = name_faults(pair.recipe)
+        self._faults.append(faults)
         damage = None
-        if textures is not None:
-            damage = damage_of(pair.recipe, textures, *pair.clean.shape[:2])
-        keep = len(photos["clean"]) < _MAX_SWD_PHOTOS
+        if self._textures is not None:
+            damage = damage_of(pair.recipe, self._textures, *pair.clean.shape[:2])
+        keep = len(self._photos["clean"]) < _MAX_SWD_PHOTOS
         if keep:
-            photos["clean"].append(clean)
-        for name, method in methods.items():
+            self._photos["clean"].append(clean)
+        for name, method in self.methods.items():
             restored, found = map(to_tensor, method(pair.damaged))
             row = measure_pair(restored, found, clean, marks)
             if damage is not None:
-                row["consistency"] = measure_consistency(restored, to_tensor(pair.damaged), damage)
-            rows[name].append(row)
+                damaged = to_tensor(pair.damaged)
+                row["consistency"] = measure_consistency_error(restored, damaged, damage)
+            self._rows[name].append(row)
             counts = metrics.count_scores(found, marks)
-            for fault in (_ALL, *faults[-1]):
-                scores[name][fault] += counts
+            for fault in (_ALL, *faults):
+                self._scores[name][fault] += counts
             if keep:
-                photos[name].append(restored)
-    if not faults:
-        raise DataError(f"{reader.path}: no pair could be read; build some, or run degrade verify")
-    results = {name: summarise(rows[name]) for name in methods}
-    for name in methods:
-        results[name]["marks_ap"] = metrics.summarise_ap(scores[name][_ALL])
-        results[name]["swd"] = metrics.measure_swd(
-            _cut_common(photos[name], photos["clean"]),
-            _cut_common(photos["clean"], photos["clean"]),
-        )
-    return {
-        "num_photos": len(faults),
-        "num_broken": num_broken,
-        "methods": results,
-        "faults": _slice_by_fault(faults, rows, scores),
-        "notes": notes,
-    }
+                self._photos[name].append(restored)
+
+    def summarise(self) -> dict[str, Any]:
+        """What was measured of all pairs so far.
+
+        Returns:
+            JSON values: `num_photos`, `num_broken`, `methods` (mean of each metric by method) and
+            `faults` (by fault: number of photographs, and means of each method), and `notes`.
+
+        Raises:
+            DataError: If no pair could be read.
+        """
+        if not self._faults:
+            raise DataError(
+                f"{self.reader.path}: no pair could be read; build some, or run degrade verify"
+            )
+        results = {name: summarise(self._rows[name]) for name in self.methods}
+        clean = self._photos["clean"]
+        for name in self.methods:
+            results[name]["marks_ap"] = metrics.summarise_ap(self._scores[name][_ALL])
+            results[name]["swd"] = metrics.measure_swd(
+                _cut_common(self._photos[name], clean), _cut_common(clean, clean)
+            )
+        return {
+            "num_photos": len(self._faults),
+            "num_broken": self._num_broken,
+            "methods": results,
+            "faults": _slice_by_fault(self._faults, self._rows, self._scores),
+            "notes": self.notes,
+        }
 
 
 def measure_pair(restored: Tensor, found: Tensor, clean: Tensor, marks: Tensor) -> dict[str, float]:
@@ -177,15 +193,15 @@ def measure_pair(restored: Tensor, found: Tensor, clean: Tensor, marks: Tensor) 
 
     error = 255 * metrics.measure_luma_error(restored, clean)
     hit, wrong, missed = metrics.count_marks(found - 0.5, marks)[0].tolist()
-    true_colour = float(metrics.measure_colourfulness(clean))
-    colour = float(metrics.measure_colourfulness(restored))
+    true_colorfulness = float(metrics.measure_colorfulness(clean))
+    colorfulness = float(metrics.measure_colorfulness(restored))
     row = {
         "luma_psnr_db": float(metrics.measure_luma_psnr(restored, clean)),
         "ssim": float(torch.as_tensor(ssim(restored, clean, data_range=1.0))),
         "delta_e": float(metrics.measure_delta_e(restored, clean)),
-        "colourfulness": colour,
-        "colourfulness_error": abs(colour - true_colour),
-        "_true_colourfulness": true_colour,
+        "colorfulness": colorfulness,
+        "colorfulness_error": abs(colorfulness - true_colorfulness),
+        "_true_colorfulness": true_colorfulness,
         "_inside_error": float((error * marks).sum()),
         "_inside": float(marks.sum()),
         "_outside_error": float((error * (1 - marks)).sum()),
@@ -199,7 +215,7 @@ def measure_pair(restored: Tensor, found: Tensor, clean: Tensor, marks: Tensor) 
     return row
 
 
-def measure_consistency(restored: Tensor, damaged: Tensor, damage: Damage) -> float:
+def measure_consistency_error(restored: Tensor, damaged: Tensor, damage: Damage) -> float:
     """Mean absolute difference, in 1/255, of a restoration, damaged again, from its input.
 
     Args:
@@ -217,7 +233,7 @@ def summarise(rows: list[dict[str, float]]) -> dict[str, float]:
         for name, value in row.items():
             totals[name] += value
     means = {n: t / len(rows) for n, t in totals.items() if n in rows[0] and not n.startswith("_")}
-    means["colourfulness_frac"] = totals["colourfulness"] / max(totals["_true_colourfulness"], 1e-9)
+    means["colorfulness_frac"] = totals["colorfulness"] / max(totals["_true_colorfulness"], 1e-9)
     means["error_inside_marks"] = totals["_inside_error"] / max(totals["_inside"], 1e-9)
     means["error_outside_marks"] = totals["_outside_error"] / max(totals["_outside"], 1e-9)
     counts = torch.tensor([[totals["_hit"], totals["_wrong"], totals["_missed"]]])

@@ -13,8 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from train.losses.fidelity import split_luma_chroma
+from train.losses.fidelity import MIN_MSE, split_luma_chroma
 
+# From this opacity on a pixel counts as in a mark.
+_MARKED_OPACITY = 0.5
 _SWD_PATCH_PX = 7
 _SWD_PATCHES = 128
 _SWD_PROJECTIONS = 256
@@ -26,7 +28,7 @@ def measure_luma_psnr(restored: Tensor, clean: Tensor) -> Tensor:
     Some pairs are undamaged; without a bound they would decide the mean over photographs alone.
     """
     luma, true_luma = split_luma_chroma(restored)[0], split_luma_chroma(clean)[0]
-    mse = (luma - true_luma).square().mean((1, 2, 3)).clamp(min=1e-5)
+    mse = (luma - true_luma).square().mean((1, 2, 3)).clamp(min=MIN_MSE)
     return -10 * mse.log10()
 
 
@@ -35,7 +37,7 @@ def measure_luma_error(restored: Tensor, clean: Tensor) -> Tensor:
     return (split_luma_chroma(restored)[0] - split_luma_chroma(clean)[0]).abs()
 
 
-def measure_colourfulness(photo: Tensor) -> Tensor:
+def measure_colorfulness(photo: Tensor) -> Tensor:
     """Colourfulness, in units of 1/255: under 15 is nearly grey, over 80 is vivid.
 
     Source:
@@ -115,7 +117,7 @@ def measure_delta_e(restored: Tensor, clean: Tensor) -> Tensor:
 
 def count_marks(logits: Tensor, marks: Tensor) -> Tensor:
     """Pixels (true positive, false positive, false negative) at opacity one half, (N, 3)."""
-    found, true = logits > 0, marks >= 0.5
+    found, true = logits > 0, marks >= _MARKED_OPACITY
     pairs = (found & true, found & ~true, ~found & true)
     return torch.stack([p.sum((1, 2, 3)) for p in pairs], dim=1)
 
@@ -134,7 +136,7 @@ def count_scores(scores: Tensor, marks: Tensor) -> Tensor:
         marks: (N, 1, H, W); a pixel is in a mark from opacity one half on, as for F1.
     """
     levels = (scores.clamp(0, 1) * 255).round().long()
-    kinds = (marks >= 0.5, marks < 0.5)
+    kinds = (marks >= _MARKED_OPACITY, marks < _MARKED_OPACITY)
     return torch.stack([torch.bincount(levels[k], minlength=256).double() for k in kinds])
 
 

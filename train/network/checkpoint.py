@@ -17,11 +17,12 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from degrade.errors import StoreError
+from degrade.store.whole import write_whole
 from restore.engine.model_file import ModelMetadata, read_metadata
 from restore.errors import ModelError
 from train.errors import CheckpointError
 from train.network.generator import Generator, GeneratorConfig
-from train.write_aside import write_aside
 
 FORMAT_VERSION = 1
 _METADATA_KEY = "old_pictures_restoration"
@@ -68,7 +69,10 @@ def save_generator(
         "created": metadata.created,
     }
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    write_aside(path, safetensors.torch.save(tensors, metadata={_METADATA_KEY: text}))
+    try:
+        write_whole(path, [safetensors.torch.save(tensors, metadata={_METADATA_KEY: text})])
+    except StoreError as error:
+        raise CheckpointError(str(error)) from error
 
 
 def read_info(path: Path) -> CheckpointInfo:

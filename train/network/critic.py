@@ -1,4 +1,4 @@
-"""The critic: does this restoration belong to that damaged photograph, patch by patch?
+"""The critic: judges, patch by patch, whether a photograph is clean or restored.
 
 Conditional (it sees the damaged photograph beside the restored one), at several scales, under
 spectral norm; small enough to train on a CPU.
@@ -53,7 +53,7 @@ class Critic(nn.Module):
         self.scales = nn.ModuleList(PatchCritic(config.widths) for _ in range(config.num_scales))
 
     def forward(self, damaged: Tensor, photo: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Judge photographs, clean or restored, in the light of their damaged ones.
+        """Judge photographs, clean or restored, beside their damaged ones.
 
         Args:
             damaged: (N, 3, H, W) RGB in [0, 1].

@@ -17,11 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from degrade.errors import StoreError
+from degrade.store.whole import write_whole
 from restore.engine.model_file import METADATA_NAME, REPAIR, TONE, ModelMetadata, encode_metadata
 from train.errors import CheckpointError
 from train.network.generator import Generator
 from train.network.global_branch import ALIGNMENT, add_affine
-from train.write_aside import write_aside
 
 _OPSET = 18
 _PREFIX = "generator."
@@ -100,7 +101,10 @@ def export_generator(
         _add(archive, METADATA_NAME, encode_metadata(metadata))
         for name, graph in graphs.items():
             _add(archive, f"{name}.onnx", _encode_graph(graph, half=half))
-    write_aside(path, content.getvalue())
+    try:
+        write_whole(path, [content.getvalue()])
+    except StoreError as error:
+        raise CheckpointError(str(error)) from error
 
 
 def check_exporter() -> None:

@@ -1,27 +1,19 @@
-"""fastai callbacks of the training loop; each does one thing.
-
-`order` says who comes first in an event: pace, precision, reduction, guard, average,
-critic (train/run/adversarial.py), schedule (fastai's, 60), log, save, stop.
-"""
+"""fastai callbacks of a step; each does one thing, and train/run/order.py has their order."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 import torch
 from torch import nn
 
 from train import parallel
-from train.config import StageConfig
+from train.data.batches import Batch
 from train.errors import DivergenceError
-from train.fastai_names import (
-    Callback,
-    CancelFitException,
-    CancelStepException,
-    CancelTrainException,
-)
+from train.fastai_names import Callback, CancelStepException, CancelValidException
+from train.losses.consistency import measure_consistency_loss
+from train.losses.fidelity import FidelityLoss
+from train.run.order import Order
 from train.run.state import Position
 
 # Steps in a row without a finite gradient after which training ends.
@@ -32,54 +24,33 @@ _SMOOTHING = 0.98
 _SETTLING_STEPS = 200
 
 
-class Pace(Callback):  # type: ignore[misc]  # fastai ships no types
-    """Counts steps and seconds, and tells the schedules how much of the stage is over.
+class NameBatch(Callback):  # type: ignore[misc]  # fastai ships no types
+    """Gives a batch its names back: fastai moves plain tuples to the device, and no named ones.
 
-    With a time limit that is the share of time spent, so schedules complete however fast the
-    machine is; otherwise the share of steps done. All processes go by the main one's clock.
-
-    Attributes:
-        elapsed_s: Seconds spent in this stage, earlier runs of it included, when last read.
+    The others find the `Batch` as `self.batch`; the loss gets the clean photographs and the marks.
     """
 
-    order = -5
-
-    def __init__(self, position: Position, num_steps: int) -> None:
-        self.position = position
-        self.num_steps = num_steps
-        self.elapsed_s = position.stage_s
-        self._start_s = time.monotonic() - position.stage_s
-
-    @property
-    def is_timed(self) -> bool:
-        """Whether the stage ends by time."""
-        return self.position.stage_budget_s > 0
-
-    @property
-    def done_frac(self) -> float:
-        """Share of the stage that is over."""
-        if self.is_timed:
-            return min(1.0, self.elapsed_s / self.position.stage_budget_s)
-        return min(1.0, self.position.step / self.num_steps)
-
-    def read_clock(self) -> None:
-        """Find out how much time has passed; all processes must ask together."""
-        elapsed_s = time.monotonic() - self._start_s
-        self.elapsed_s = parallel.agree(elapsed_s) if self.is_timed else elapsed_s
+    order = Order.NAME_BATCH
 
     def before_batch(self) -> None:
-        """Overrule fastai's own count, which knows epochs only."""
-        if self.training:
-            self.read_clock()
-            self.learn.pct_train = self.done_frac
+        """Name the fields."""
+        batch = Batch(*self.xb, *self.yb)
+        self.learn.batch = batch
+        self.learn.yb = (batch.clean, batch.marks)
 
-    def after_batch(self) -> None:
-        """Count."""
-        if self.training:
-            self.position.step += 1
-            self.position.total_steps += 1
-            self.read_clock()
-            self.position.stage_s = self.elapsed_s
+
+class SkipValidation(Callback):  # type: ignore[misc]  # fastai ships no types
+    """Skips fastai's validation.
+
+    It can't give what is compared over all photographs at once, such as the sliced Wasserstein
+    distance. The run measures the held-out photographs itself, between two passes.
+    """
+
+    order = Order.SKIP_VALIDATION
+
+    def before_validate(self) -> None:
+        """Skip it."""
+        raise CancelValidException
 
 
 class Autocast(Callback):  # type: ignore[misc]  # fastai ships no types
@@ -88,7 +59,7 @@ class Autocast(Callback):  # type: ignore[misc]  # fastai ships no types
     fastai's own MixedPrecision knows CUDA only.
     """
 
-    order = -4
+    order = Order.AUTOCAST
 
     def __init__(self, device: torch.device, precision: str) -> None:
         self.device = device
@@ -124,7 +95,7 @@ class Autocast(Callback):  # type: ignore[misc]  # fastai ships no types
 class Reduction(Callback):  # type: ignore[misc]  # fastai ships no types
     """Makes the gradient that of the whole batch, where several processes share it."""
 
-    order = 0
+    order = Order.REDUCTION
     run_valid = False
 
     def after_backward(self) -> None:
@@ -135,7 +106,7 @@ class Reduction(Callback):  # type: ignore[misc]  # fastai ships no types
 class Guard(Callback):  # type: ignore[misc]  # fastai ships no types
     """Shortens long gradients, skips broken ones, and stops a training that went astray."""
 
-    order = 0
+    order = Order.GUARD
 
     def __init__(self, parameters: list[nn.Parameter], clip_norm: float) -> None:
         self.parameters = parameters
@@ -187,7 +158,7 @@ class Average(Callback):  # type: ignore[misc]  # fastai ships no types
         average); the slow start is that of TensorFlow's ExponentialMovingAverage.
     """
 
-    order = 5
+    order = Order.AVERAGE
 
     def __init__(self, generator: nn.Module, average: nn.Module, decay: float, position: Position):
         self.averages: list[torch.Tensor] = list(average.parameters())
@@ -204,65 +175,18 @@ class Average(Callback):  # type: ignore[misc]  # fastai ships no types
         self.position.num_updates += 1
 
 
-class Saver(Callback):  # type: ignore[misc]  # fastai ships no types
-    """Saves the run's state every so many seconds, when the log's window is empty."""
+class Consistency(Callback):  # type: ignore[misc]  # fastai ships no types
+    """Adds the damage consistency of each batch to the generator's loss."""
 
-    order = 80
+    order = Order.CONSISTENCY
+    run_valid = False
 
-    def __init__(self, save: Callable[[], None], position: Position, log_steps: int, save_s: float):
-        self.save = save
-        self.position = position
-        self.log_steps = log_steps
-        self.save_s = save_s
-        self._last_s = time.monotonic()
-
-    def after_batch(self) -> None:
-        """Save when it is time."""
-        if not self.training or self.position.step % self.log_steps:
-            return
-        if time.monotonic() - self._last_s >= self.save_s:
-            self.save()
-            self._last_s = time.monotonic()
-
-
-class Stopper(Callback):  # type: ignore[misc]  # fastai ships no types
-    """Ends an epoch when it is time to look at the held-out photographs, and the stage at its end.
-
-    It is last in every event, so that cancelling skips nobody.
-    """
-
-    order = 100
-
-    def __init__(self, pace: Pace, report_steps: int, report_s: float) -> None:
-        self.pace = pace
-        self.report_steps = report_steps
-        self.report_s = report_s
-        self.must_stop = False
-        self._epoch_start_s = 0.0
-
-    def before_epoch(self) -> None:
-        """Note when the epoch began."""
-        self.pace.read_clock()
-        self._epoch_start_s = self.pace.elapsed_s
-
-    def after_batch(self) -> None:
-        """End the epoch."""
-        if not self.training:
-            return
-        if self.pace.is_timed:
-            report = self.pace.elapsed_s - self._epoch_start_s >= self.report_s
-        else:
-            report = self.pace.position.step % self.report_steps == 0
-        if report or self.pace.done_frac >= 1:
-            raise CancelTrainException
-
-    def after_epoch(self) -> None:
-        """End the stage."""
-        self.pace.read_clock()  # the look took time too
-        if self.must_stop or self.pace.done_frac >= 1:
-            raise CancelFitException
-
-
-def find_report_interval(stage: StageConfig, interval: float, length: float) -> float:
-    """Interval between two looks: the adversarial stage is looked at eight times at least."""
-    return min(interval, length / 8) if stage.kind == "adversarial" else interval
+    def after_loss(self) -> None:
+        """Add the term."""
+        loss: FidelityLoss = self.loss_func
+        batch: Batch = self.batch
+        assert batch.damage is not None  # the loader was asked for it
+        damage = batch.damage.unpack(batch.damaged.device)
+        value = measure_consistency_loss(self.pred[0], batch.damaged, damage)
+        self.learn.loss_grad += loss.weigh("consistency", value)
+        self.learn.loss = self.loss_grad.detach().clone()

@@ -5,25 +5,24 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-import torch
-
 from degrade import PairReader
-from train.config import StageConfig, TrainConfig
-from train.data.pairs import HeldoutLoader, StagePairs, build_loaders
+from train import parallel
+from train.config import TrainConfig
+from train.data.loader import PairLoader
+from train.data.pairs import StagePairs
 from train.fastai_names import Recorder, valley
 from train.run.callbacks import Autocast, Guard
 from train.run.learner import build_learner, build_networks, share_rate
 
 
 def find_rate(
-    config: TrainConfig, pairs: Path, *, stage: StageConfig | None = None, num_steps: int = 100
+    config: TrainConfig, pairs: Path, *, num_steps: int = 100
 ) -> tuple[float, list[tuple[float, float]]]:
-    """Raise the learning rate step by step and watch the loss.
+    """Raise the learning rate of the first stage step by step and watch the loss.
 
     Args:
         config: What would be trained.
         pairs: A folder written by degrade build.
-        stage: Stage to try; by default the first.
         num_steps: Length of the test.
 
     Returns:
@@ -33,21 +32,15 @@ def find_rate(
     Source:
         Smith 2017, "Cyclical learning rates for training neural networks", section 3.3.
     """
-    stage = stage or config.stages[0]
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    stage = config.stages[0]
+    device = parallel.pick_device()
     reader = PairReader(pairs, split="train")
     networks = build_networks(config, device)
-    loaders = build_loaders(
-        StagePairs(reader, stage, config.seed, 0),
-        HeldoutLoader(reader, 1, stage.size_px, batch=1),
-        num_steps=num_steps,
-        batch=stage.batch,
-        num_workers=config.num_workers,
-        device=device,
-    )
+    pairs_of_stage = StagePairs(reader, stage, config.seed, 0)
+    loader = PairLoader(pairs_of_stage, stage.batch, num_steps, config.num_workers)
     guard = Guard(list(networks.generator.parameters()), config.clip_norm)
     callbacks = [Autocast(device, config.precision), guard, Recorder()]
-    learner = build_learner(networks, config, stage, loaders, callbacks)
+    learner = build_learner(networks, config, stage, loader, device, callbacks)
     learner.remove_cbs(learner.cbs.filter(lambda cb: cb.name == "param_scheduler"))
     set_hyper = learner.opt.set_hyper
 

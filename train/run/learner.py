@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from train.network.config import GeneratorConfig
 from train.network.critic import Critic
 from train.network.generator import Generator
 from train.network.pretrained import load_classifiers
+from train.run.callbacks import NameBatch, SkipValidation
 
 # Inputs of a layer that learns at the schedule's rate: 3 x 3 pixels of 64 channels.
 _RATED_FAN_IN = 576
@@ -202,11 +203,11 @@ def choose_learners(generator: Generator, stage: StageConfig) -> None:
 
     A global branch learns in global stages only: what follows it takes its work as it is.
     """
-    generator.requires_grad_(stage.kind not in ("global", "critic"))
+    generator.requires_grad_(stage.trains_generator and not stage.is_global)
     branch = generator.global_branch
     if branch is not None:
-        branch.requires_grad_(stage.kind == "global")
-        if stage.kind == "global":
+        branch.requires_grad_(stage.is_global)
+        if stage.is_global:
             branch.encoder.freeze(stage.frozen_blocks)
     for parameter in generator.parameters():
         if not parameter.requires_grad:
@@ -229,25 +230,34 @@ def build_learner(
     networks: Networks,
     config: TrainConfig,
     stage: StageConfig,
-    loaders: DataLoaders,
-    callbacks: list[Callback],
+    loader: Iterable[tuple[object, ...]],
+    device: torch.device,
+    callbacks: Sequence[Callback],
 ) -> Learner:
     """Learner for one stage: its model and optimiser are the generator's.
 
     fastai's Recorder and ProgressCallback are left out; train/run/log.py does their work by steps.
+
+    Args:
+        networks: To train.
+        config: Loss and schedule.
+        stage: What learns.
+        loader: Of the pairs; gives the fields of a `Batch` as plain tuples.
+        device: Where the networks are, and where batches go.
+        callbacks: Of the step, in any order: each declares its own, see train/run/order.py.
     """
     choose_learners(networks.generator, stage)
     rate = build_schedule(stage.lr, config.warmup_frac)
     schedule = ParamScheduler({"lr": lambda pct: share_rate(networks.optimizer, rate(pct))})
     model: nn.Module = networks.generator
     loss = FidelityLoss(config.weights, config.shape)
-    if stage.kind == "global":
+    if stage.is_global:
         model, loss = BranchOnly(networks.generator), CoarseLoss(config.weights, config.shape)
     learner = Learner(
-        loaders,
+        DataLoaders(loader, loader, device=device),  # the second is never read: SkipValidation
         model,
         loss_func=loss,
-        cbs=[TrainEvalCallback(), schedule, *callbacks],
+        cbs=[TrainEvalCallback(), NameBatch(), SkipValidation(), schedule, *callbacks],
         default_cbs=False,
     )
     learner.opt = OptimWrapper(opt=networks.optimizer)

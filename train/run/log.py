@@ -13,8 +13,11 @@ from tqdm import tqdm
 
 from train import parallel
 from train.config import LOSS_NAMES
+from train.data.batches import Batch
 from train.fastai_names import Callback
-from train.run.callbacks import Guard, Pace
+from train.run.callbacks import Guard
+from train.run.order import Order
+from train.run.pace import Pace
 from train.run.state import Position
 
 LOG_COLUMNS = (
@@ -37,9 +40,12 @@ HELDOUT_COLUMNS = (
     "luma_psnr_db",
     "delta_e",
     "swd",
-    "colourfulness_frac",
+    "colorfulness_frac",
     "marks_f1",
 )
+
+# Columns of logs that earlier versions began, and their names now.
+_RENAMED = {"colourfulness_frac": "colorfulness_frac"}
 
 
 class CsvTable:
@@ -51,7 +57,9 @@ class CsvTable:
         kept: list[dict[str, str]] = []
         if keep_steps > 0 and path.exists():
             with path.open(newline="") as file:
-                kept = [r for r in csv.DictReader(file) if int(r["total_steps"]) <= keep_steps]
+                for row in csv.DictReader(file):
+                    if int(row["total_steps"]) <= keep_steps:
+                        kept.append({_RENAMED.get(name, name): v for name, v in row.items()})
         with path.open("w", newline="") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
@@ -92,32 +100,38 @@ class RunLog:
 class StepLog(Callback):  # type: ignore[misc]  # fastai ships no types
     """Logs the means over a window of steps and over all processes; the main one writes."""
 
-    order = 70
+    order = Order.STEP_LOG
     run_valid = False
 
     def __init__(
-        self, log: RunLog | None, pace: Pace, guard: Guard, name: str, log_steps: int
+        self,
+        log: RunLog | None,
+        pace: Pace,
+        guard: Guard,
+        *,
+        stage_name: str,
+        log_steps: int,
+        broken: set[int],
     ) -> None:
+        """Begin with an empty window.
+
+        Args:
+            log: Where to write; None writes nothing.
+            pace: Of the stage.
+            guard: Knows the length of the gradient.
+            stage_name: Stands at the beginning of each line.
+            log_steps: Length of the window.
+            broken: Indices of the broken samples that are met are added to it.
+        """
         self.log = log
         self.pace = pace
         self.guard = guard
-        self.stage_name = name
+        self.stage_name = stage_name
         self.log_steps = log_steps
-        self.broken: set[int] = set()
-        self._bar: tqdm[Any] | None = None
+        self.broken = broken
         self._ready_s = time.monotonic()
         self._is_first = True
         self._clear()
-
-    def before_fit(self) -> None:
-        """Show progress where stderr is a terminal."""
-        hidden = None if parallel.is_main() else True  # None: where stderr is no terminal
-        self._bar = tqdm(total=100, desc=self.stage_name, unit="%", disable=hidden)
-
-    def after_fit(self) -> None:
-        """End the line."""
-        if self._bar is not None:
-            self._bar.close()
 
     def before_train(self) -> None:
         """Starting the workers is waiting too, but it isn't counted as such."""
@@ -138,8 +152,9 @@ class StepLog(Callback):  # type: ignore[misc]  # fastai ships no types
             total = self._sums.get(name)
             self._sums[name] = value.detach() if total is None else total + value.detach()
         self._num += 1
-        self._num_images += len(self.x)
-        self.broken.update(int(b) for b in self.y[-1].tolist() if b >= 0)
+        batch: Batch = self.batch
+        self._num_images += len(batch.damaged)
+        self.broken.update(int(b) for b in batch.broken.tolist() if b >= 0)
         position = self.pace.position
         if position.step % self.log_steps == 0:
             seconds = max(time.monotonic() - self._window_start_s, 1e-9)
@@ -159,8 +174,6 @@ class StepLog(Callback):  # type: ignore[misc]  # fastai ships no types
             if self.log is not None:
                 self.log.add(self.log.steps, row)
             self._clear()
-        if self._bar is not None:
-            self._bar.update(round(100 * self.pace.done_frac) - self._bar.n)
         self._ready_s = time.monotonic()
 
     def _clear(self) -> None:
@@ -168,3 +181,31 @@ class StepLog(Callback):  # type: ignore[misc]  # fastai ships no types
         self._num = self._num_images = 0
         self._waiting_s = 0.0
         self._window_start_s = time.monotonic()
+
+
+class Progress(Callback):  # type: ignore[misc]  # fastai ships no types
+    """Shows how much of a stage is over, where stderr is a terminal; closed at the stage's end."""
+
+    order = Order.PROGRESS
+    run_valid = False
+
+    def __init__(self, pace: Pace, stage_name: str) -> None:
+        self.pace = pace
+        self.stage_name = stage_name
+        self._bar: tqdm[Any] | None = None
+
+    def before_fit(self) -> None:
+        """Show it from the first pass on."""
+        if self._bar is None:
+            hidden = None if parallel.is_main() else True  # None: where stderr is no terminal
+            self._bar = tqdm(total=100, desc=self.stage_name, unit="%", disable=hidden)
+
+    def after_batch(self) -> None:
+        """Move it."""
+        if self._bar is not None:
+            self._bar.update(round(100 * self.pace.done_frac) - self._bar.n)
+
+    def close(self) -> None:
+        """End the line."""
+        if self._bar is not None:
+            self._bar.close()

@@ -12,11 +12,9 @@ from __future__ import annotations
 import copy
 import json
 import time
-from dataclasses import asdict
 from datetime import date
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
 
 import click
 import msgspec
@@ -24,47 +22,28 @@ import msgspec
 from degrade import PairReader
 from restore.engine.model_file import ModelMetadata
 from train import parallel
-from train.config import StageConfig, TrainConfig, decode_config, describe_config, encode_config
-from train.data.pairs import HeldoutLoader, StagePairs, build_loaders
+from train.config import StageConfig, TrainConfig, decode_config, describe_config
+from train.data.heldout import HeldoutLoader
+from train.data.pairs import StagePairs
 from train.errors import (
     BatchMemoryError,
     DivergenceError,
-    RunError,
     TrainError,
     is_out_of_memory,
     last_line,
 )
-from train.fastai_names import Callback
-from train.losses.consistency import Consistency
-from train.measure.heldout import Heldout, measure_heldout
+from train.measure.heldout import measure_heldout
 from train.network.checkpoint import save_generator
 from train.network.export import check_exporter, export_generator
-from train.run.adversarial import CriticTraining, Look, describe_verdict, judge_looks
-from train.run.callbacks import (
-    Autocast,
-    Average,
-    Guard,
-    Pace,
-    Reduction,
-    Saver,
-    Stopper,
-    find_report_interval,
-)
+from train.run.callbacks import Autocast
 from train.run.folder import CHECKPOINT_NAME, MODEL_NAME, check_folder, prepare_folder
-from train.run.learner import Networks, build_learner, build_networks, build_schedule
-from train.run.log import RunLog, StepLog
-from train.run.state import (
-    STATE_NAME,
-    Position,
-    RunState,
-    get_rng_state,
-    load_state,
-    save_state,
-    set_rng_state,
-)
+from train.run.learner import build_networks
+from train.run.log import RunLog
+from train.run.looks import Look, describe_verdict, judge_looks
+from train.run.stage import StageTraining
+from train.run.standing import Standing
+from train.run.state import STATE_NAME, RunState, load_state
 
-# Epochs of a stage: it ends by itself.
-_ENDLESS = 10**6
 # Seconds of a time limit that are kept for starting and for exporting.
 _RESERVE_S = 10.0
 
@@ -78,7 +57,7 @@ class Run:
     Attributes:
         folder: Configuration, log, sheets, state and exported weights.
         config: What the run does.
-        position: How far it has come.
+        standing: How far it has come, and everything that changes on the way.
     """
 
     def __init__(
@@ -99,7 +78,6 @@ class Run:
         self.folder = folder
         self.pairs = pairs
         self.config = config
-        self.minutes = minutes or 0.0
         self.reader = PairReader(pairs, split="train")
         heldout = PairReader(pairs, split="val")
         if len(heldout) == 0:
@@ -111,21 +89,24 @@ class Run:
         for number, stage in enumerate(config.stages):
             parallel.share_batch(stage.batch)
             StagePairs(self.reader, stage, config.seed, number)
-        self.heldout = HeldoutLoader(heldout, config.heldout_num, config.heldout_size_px, batch=8)
-        self.heldout.to(self.device)
-        self.networks: Networks = build_networks(
-            config, self.device, init, is_resumed=state is not None
+        self.heldout = HeldoutLoader(
+            heldout, config.heldout_num, config.heldout_size_px, batch=8, device=self.device
         )
         self.autocast = Autocast(self.device, config.precision)
-        self.position = Position()
-        self.looks: list[Look] = []
-        self.best: dict[str, Any] = {}
-        self.broken: set[int] = set()
-        self._pairs_digest = blake2b(
-            msgspec.json.encode(self.reader.manifest, order="sorted"), digest_size=16
-        ).hexdigest()
+        self.standing = Standing(
+            folder=folder,
+            pairs=pairs,
+            pairs_digest=blake2b(
+                msgspec.json.encode(self.reader.manifest, order="sorted"), digest_size=16
+            ).hexdigest(),
+            config=config,
+            minutes=minutes or 0.0,
+            networks=build_networks(config, self.device, init, is_resumed=state is not None),
+        )
         if state is not None:
-            self._restore(state)
+            self.standing.restore(state)
+            self._start_s -= state.position.run_s + state.position.stage_s
+        self.networks, self.position = self.standing.networks, self.standing.position
         self.log: RunLog | None = None
         if parallel.is_main():
             prepare_folder(folder, config, is_resumed=state is not None)
@@ -147,10 +128,10 @@ class Run:
             parallel.copy_from_main(network)
         try:
             while self.position.stage < len(self.config.stages):
-                self._run_stage(self.config.stages[self.position.stage])
+                self._train_stage(self.config.stages[self.position.stage])
                 self.position.begin_stage(self.position.stage + 1)
-                self.looks, self.best = [], {}
-                self.save()
+                self.standing.looks, self.standing.best = [], {}
+                self.standing.save()
             scores = self._measure()
             self.export(scores)
         except DivergenceError as error:
@@ -176,30 +157,11 @@ class Run:
             self.autocast.close()
             if self.log is not None:
                 self.log.close()
-        if self.broken:
-            names = ", ".join(self.reader.keys[i] for i in sorted(self.broken)[:10])
-            _say(f"skipped {len(self.broken)} broken samples: {names}")
+        broken = sorted(self.standing.broken)
+        if broken:
+            names = ", ".join(self.reader.keys[i] for i in broken[:10])
+            _say(f"skipped {len(broken)} broken samples: {names}")
         return scores
-
-    def save(self) -> None:
-        """Save the run's state."""
-        if not parallel.is_main():
-            return
-        tensors = self.networks.get_state()
-        if self.best:
-            tensors["best"] = self.best
-        state = RunState(
-            config=encode_config(self.config).decode(),
-            pairs=str(self.pairs.resolve()),
-            pairs_digest=self._pairs_digest,
-            minutes=self.minutes,
-            position=self.position,
-            tensors=tensors,
-            rng=get_rng_state(),
-            looks=[asdict(look) for look in self.looks],
-            broken=sorted(self.broken),
-        )
-        save_state(self.folder, state)
 
     def export(self, scores: dict[str, float]) -> None:
         """Write the weight average for `restore`, and as a checkpoint."""
@@ -224,7 +186,7 @@ class Run:
             f"{(self.position.run_s + self.position.stage_s) / 60:.0f} minutes.",
             data={
                 "num_train": len(self.reader),
-                "pairs": self._pairs_digest,
+                "pairs": self.standing.pairs_digest,
                 "profile": manifest.profile["name"],
                 "size_px": manifest.size_px,
                 "training": describe_config(self.config),
@@ -244,80 +206,34 @@ class Run:
             f"{go_on}"
         )
 
-    def _restore(self, state: RunState) -> None:
-        if state.pairs_digest != self._pairs_digest:
-            raise RunError(f"{self.pairs}: not the pairs that the run in {self.folder} began with")
-        tensors = dict(state.tensors)
-        self.best = tensors.pop("best", {})
-        self.networks.set_state(tensors)
-        self.position = state.position
-        self._start_s -= state.position.run_s + state.position.stage_s
-        self.looks = [msgspec.convert(look, Look, strict=False) for look in state.looks]
-        self.broken = set(state.broken)
-        set_rng_state(state.rng)
-
-    def _run_stage(self, stage: StageConfig) -> None:
-        position, config = self.position, self.config
-        if self.minutes and not position.stage_budget_s:
-            position.stage_budget_s = self._share_time()
-        pace = Pace(position, stage.steps)
-        report_s = find_report_interval(stage, config.report_s, position.stage_budget_s)
-        report_steps = max(1, int(find_report_interval(stage, config.report_steps, stage.steps)))
-        guard = Guard(list(self.networks.generator.parameters()), config.clip_norm)
-        stopper = Stopper(pace, report_steps, report_s)
-        log = StepLog(self.log, pace, guard, self._name_stage(stage), config.log_steps)
-        log.broken = self.broken
-        callbacks: list[Callback] = [pace, self.autocast, Reduction(), guard, log, stopper]
-        callbacks.append(Saver(self.save, position, config.log_steps, config.save_s))
-        callbacks.append(Heldout(lambda: self._look(stage, stopper)))
-        if stage.kind != "critic":
-            networks = self.networks
-            callbacks.append(
-                Average(networks.generator, networks.average, config.ema_decay, position)
-            )
-        if stage.kind in ("critic", "adversarial"):
-            callbacks.append(self._build_critic_training(stage))
-        if config.has_consistency(stage):
-            callbacks.append(Consistency(self.reader))
-        if self.looks:
-            stopper.must_stop = judge_looks(self.looks)[1]
-        if self._owes_look(stage, pace, report_steps):
-            self._look(stage, stopper)
-
-        pairs = StagePairs(self.reader, stage, config.seed, position.stage)
-        loaders = build_loaders(
-            pairs,
-            self.heldout,
-            num_steps=_ENDLESS if pace.is_timed else report_steps,
-            batch=stage.batch,
-            num_workers=config.num_workers,
-            device=self.device,
+    def _train_stage(self, stage: StageConfig) -> None:
+        if self.standing.minutes and not self.position.stage_budget_s:
+            self.position.stage_budget_s = self._share_time()
+        training = StageTraining(
+            self.standing, stage, self.reader, self.autocast, self.device, self.log
         )
-        callbacks.append(_Place(position))
-        learner = build_learner(self.networks, config, stage, loaders, callbacks)
-        if pace.done_frac < 1 and not stopper.must_stop:  # else killed at the stage's very end
-            learner.fit(_ENDLESS)
-        if stage.kind == "adversarial":
+        if self._owes_look(stage, training):
+            self._look(stage, training.name)
+        with training:
+            while not (self._is_stale(stage) or training.is_over()):
+                training.train_pass()
+                self._look(stage, training.name)
+        if stage.is_adversarial:
             self._end_adversarial()
 
-    def _owes_look(self, stage: StageConfig, pace: Pace, report_steps: int) -> bool:
+    def _owes_look(self, stage: StageConfig, training: StageTraining) -> bool:
         """Whether a look is due before the first step: a stage's first, or one that a kill cost."""
-        position = self.position
+        position, pace = self.position, training.pace
         if position.looked_steps == position.total_steps and position.step > 0:
             return False
         if position.step == 0:
-            return stage.kind == "adversarial" and not self.looks
-        return not pace.is_timed and (position.step % report_steps == 0 or pace.done_frac >= 1)
+            return stage.is_adversarial and not self.standing.looks
+        is_at_report = position.step % training.report_steps == 0
+        return not pace.is_timed and (is_at_report or pace.done_frac >= 1)
 
-    def _build_critic_training(self, stage: StageConfig) -> CriticTraining:
-        alone = stage.kind == "critic"
-        return CriticTraining(
-            self.networks.critic,
-            self.networks.critic_optimizer,
-            self.autocast,
-            build_schedule(stage.lr if alone else stage.critic_lr, self.config.warmup_frac),
-            alone=alone,
-        )
+    def _is_stale(self, stage: StageConfig) -> bool:
+        """Whether looks at an adversarial stage have stopped bringing anything better."""
+        return stage.is_adversarial and judge_looks(self.standing.looks)[1]
 
     def _share_time(self) -> float:
         """Seconds for the stage that begins: its share of what is left.
@@ -327,12 +243,9 @@ class Run:
         """
         self.position.run_s = parallel.agree(time.monotonic() - self._start_s)
         kept_s = _RESERVE_S + 2 * parallel.agree(self._look_s)
-        left_s = max(60 * self.minutes - kept_s - self.position.run_s, 1.0)
+        left_s = max(60 * self.standing.minutes - kept_s - self.position.run_s, 1.0)
         shares = [stage.time_frac for stage in self.config.stages[self.position.stage :]]
         return left_s * shares[0] / sum(shares)
-
-    def _name_stage(self, stage: StageConfig) -> str:
-        return f"{self.position.stage + 1}-{stage.kind}-{stage.size_px}"
 
     def _measure(self, sheet: Path | None = None) -> dict[str, float]:
         scores: dict[str, float] = {}
@@ -340,7 +253,7 @@ class Run:
         if parallel.is_main():
             try:
                 scores = measure_heldout(
-                    self.networks.average, self.heldout, self.autocast.build_context, sheet
+                    self.networks.average, self.heldout, self.autocast.build_context(), sheet
                 )
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
@@ -350,51 +263,36 @@ class Run:
         self._look_s = time.monotonic() - start_s
         return parallel.agree(scores)
 
-    def _look(self, stage: StageConfig, stopper: Stopper) -> None:
-        """Measure the average, draw a sheet, save a checkpoint; in an adversarial stage judge."""
-        if stage.kind == "critic":
+    def _look(self, stage: StageConfig, stage_name: str) -> None:
+        """Measure the average, paint a sheet, save a checkpoint; note an adversarial look."""
+        if not stage.trains_generator:
             return
-        name = self._name_stage(stage)
-        sheet = self.folder / "sheets" / f"{name}-{self.position.step:06d}.jpg"
+        standing, position = self.standing, self.position
+        sheet = self.folder / "sheets" / f"{stage_name}-{position.step:06d}.jpg"
         scores = self._measure(sheet)
         if self.log is not None:
-            run_s = round(self.position.run_s + self.position.stage_s, 1)
-            place = {"step": self.position.step, "total_steps": self.position.total_steps}
-            self.log.add(self.log.heldout, {"stage": name, **place, "run_s": run_s, **scores})
-        if stage.kind == "adversarial":
-            self.looks.append(
-                Look(self.position.step, scores["swd"], scores["luma_psnr_db"], scores["delta_e"])
-            )
-            best, is_stale = judge_looks(self.looks)
-            if best is self.looks[-1]:
-                self.best = copy.deepcopy(self.networks.average.state_dict())
-            stopper.must_stop = is_stale
-        self.position.looked_steps = self.position.total_steps
+            run_s = round(position.run_s + position.stage_s, 1)
+            place = {"step": position.step, "total_steps": position.total_steps}
+            self.log.add(self.log.heldout, {"stage": stage_name, **place, "run_s": run_s, **scores})
+        if stage.is_adversarial:
+            look = Look(position.step, scores["swd"], scores["luma_psnr_db"], scores["delta_e"])
+            standing.looks.append(look)
+            if judge_looks(standing.looks)[0] is look:
+                standing.best = copy.deepcopy(self.networks.average.state_dict())
+        position.looked_steps = position.total_steps
         self._save_checkpoint(scores)
-        if self.position.step % self.config.log_steps == 0:  # the log's window is empty
-            self.save()
+        if position.step % self.config.log_steps == 0:  # the log's window is empty
+            standing.save()
 
     def _end_adversarial(self) -> None:
         """Go back to the best look, and write down why."""
-        self.networks.average.load_state_dict(self.best)
-        self.networks.generator.load_state_dict(self.best)
+        self.networks.average.load_state_dict(self.standing.best)
+        self.networks.generator.load_state_dict(self.standing.best)
         if not parallel.is_main():
             return
-        verdict = json.dumps(describe_verdict(self.looks), indent=2)
+        verdict = json.dumps(describe_verdict(self.standing.looks), indent=2)
         path = self.folder / f"adversarial-{self.position.stage + 1}.json"
         path.write_text(verdict + "\n")
-
-
-class _Place(Callback):  # type: ignore[misc]  # fastai ships no types
-    """Tells the loader at which step of the stage a pass begins."""
-
-    order = 0
-
-    def __init__(self, position: Position) -> None:
-        self.position = position
-
-    def before_train(self) -> None:
-        self.dls.train.step = self.position.step
 
 
 def _say(line: str) -> None:

@@ -7,7 +7,7 @@ load is the exported safetensors.
 
 from __future__ import annotations
 
-import os
+import io
 import pickle
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,7 +15,9 @@ from typing import Any
 
 import torch
 
-from train.errors import RunError
+from degrade.errors import StoreError
+from degrade.store.whole import write_whole
+from train.errors import RunError, shorten
 
 STATE_NAME = "state.pt"
 FORMAT_VERSION = 1
@@ -85,17 +87,13 @@ def save_state(folder: Path, state: RunState) -> None:
         RunError: If it can't be written.
     """
     path = folder / STATE_NAME
-    aside = folder / f".{STATE_NAME}.{os.getpid()}"
     document = {**asdict(state), "format_version": FORMAT_VERSION, "tensors": state.tensors}
+    content = io.BytesIO()
+    torch.save(document, content)
     try:
-        with aside.open("wb") as file:
-            torch.save(document, file)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise RunError(f"{path}: can't be written ({error.strerror})") from error
+        write_whole(path, [content.getbuffer()])
+    except StoreError as error:
+        raise RunError(str(error)) from error
 
 
 def load_state(folder: Path) -> RunState:
@@ -114,8 +112,7 @@ def load_state(folder: Path) -> RunState:
             raise RunError(f"{path}: format version {version}; this version reads {FORMAT_VERSION}")
         return RunState(**{**document, "position": Position(**document["position"])})
     except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
-        line = " ".join(str(error).split())[:200]
-        raise RunError(f"{path}: not a whole state of a run ({line})") from error
+        raise RunError(f"{path}: not a whole state of a run ({shorten(error)})") from error
 
 
 def get_rng_state() -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Cost of `degrade build`: against the bare floor, an albumentations chain and an Augraphy chain.
 
-    python benchmarks/degrade.py PHOTOS [--num 200] [--size 256]
+    python -m benchmarks.build_speed PHOTOS [--num 200] [--size 256]
 
 All chains run in this process, by turns on the same photographs, and are measured in CPU time, so
 that what else the machine does matters little. Augraphy is measured where it is installed; it
@@ -8,13 +8,13 @@ wants another build of OpenCV, so install it without its dependencies (`pip inst
 augraphy numba llvmlite`).
 
 The floor is what any renderer must do: decode, resize, encode two JPEGs and a mask, put. Ratios
-are printed; everything is kept in benchmarks/results/degrade.json with the machine's description.
+are printed; everything is kept in benchmarks/results/build-speed.json with the machine's
+description.
 """
 
 import contextlib
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -29,11 +29,7 @@ import lmdb
 import numpy as np
 from numpy.typing import NDArray
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-
-# This file is called as the package that it measures, and must not hide it.
-sys.path[:] = [p for p in sys.path if Path(p).resolve() != Path(__file__).resolve().parent]
-
+from benchmarks.machine import RESULTS, describe_machine
 from degrade.build.samples import encode_marks
 from degrade.build.workers import keep_freed_memory
 from degrade.damage.ageing import age
@@ -53,7 +49,6 @@ from degrade.textures import Textures
 Photo = NDArray[np.uint8]
 Chain = Callable[[bytes, int], None]
 """Takes an encoded photograph and its number, and puts a pair into the store."""
-RESULTS = Path(__file__).resolve().parent / "results" / "degrade.json"
 
 
 def decode_rgb(encoded: bytes) -> Photo:
@@ -90,6 +85,7 @@ class Store:
 
 def make_albumentations(size: int) -> Callable[[Photo], Photo]:
     """The faults of the default profile, each as often as there, from albumentations alone."""
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it calls a package index at import
     import albumentations as A
 
     chain = A.Compose(
@@ -236,18 +232,6 @@ def build_seconds(photos: Path, size: int, num: int, workers: int) -> dict[str, 
     return {"wall_s": round(wall, 2), "cpu_s": round(cpu, 2), "pairs_per_s": round(num / wall, 1)}
 
 
-def describe_machine() -> dict[str, str | int]:
-    """What the figures were measured on."""
-    model = ""
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next((line.split(":")[1].strip() for line in lines if "model name" in line), "")
-    return {
-        "cpu": model, "cores": os.cpu_count() or 0, "python": platform.python_version(),
-        "opencv": cv2.__version__, "numpy": np.__version__, "system": platform.system(),
-    }  # fmt: skip
-
-
 @click.command()
 @click.argument("photos", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--num", default=200, show_default=True, help="Photographs.")
@@ -306,7 +290,7 @@ def main(photos: Path, num: int, size: int) -> None:
         with contextlib.chdir(folder):  # Augraphy keeps copies of photographs in the current one
             cost = time_chains(chains, encoded)
     result = {
-        "machine": describe_machine(),
+        "machine": describe_machine(1, "opencv-python-headless", "numpy"),
         "photographs": len(encoded),
         "size_px": size,
         "cpu_ms_per_pair": cost,
@@ -319,8 +303,8 @@ def main(photos: Path, num: int, size: int) -> None:
         "peak_mb_of_this_process": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
     text = json.dumps(result, indent=1)
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(text + "\n", encoding="utf-8")
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "build-speed.json").write_text(text + "\n", encoding="utf-8")
     click.echo(text)
 
 

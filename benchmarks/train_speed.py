@@ -1,6 +1,6 @@
 """What a training step costs, and what of it is loading and what is the loop.
 
-    python benchmarks/train.py PAIRS [--preset cpu] [--rounds 7] [--steps 6] [--part loop]
+    python -m benchmarks.train_speed PAIRS [--preset cpu] [--rounds 7] [--steps 6] [--part loop]
 
 Four parts: (a) photographs a second of the loader, with a worker on every core and without workers,
 against bare decoding of the same bytes in one process, and the share of real steps in which the
@@ -19,7 +19,6 @@ from __future__ import annotations
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
@@ -29,11 +28,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-_HERE = Path(__file__).resolve().parent
-# This file is called as the package that it measures, and must not hide it.
-sys.path[:] = [str(_HERE.parent), *(p for p in sys.path if Path(p).resolve() != _HERE)]
-
-from benchmarks.restore import describe_machine
+from benchmarks.machine import RESULTS, call_module, describe_machine
 
 if TYPE_CHECKING:
     import torch
@@ -83,7 +78,8 @@ def measure_loader(config: TrainConfig, reader: PairReader, rounds: int) -> dict
     import torch
 
     from benchmarks.loops import measure_reading
-    from train.data.pairs import PairLoader, StagePairs
+    from train.data.loader import PairLoader
+    from train.data.pairs import StagePairs
 
     results: dict[str, Any] = {}
     threads = torch.get_num_threads()
@@ -113,16 +109,19 @@ def measure_waiting(
 ) -> dict[str, Any]:
     """Part (a): the share of the trainer's time in which it doesn't wait for the loader."""
     from benchmarks.loops import FastaiLoop
-    from train.data.pairs import PairLoader, StagePairs
+    from train.damage.twin import Damages
+    from train.data.loader import PairLoader
+    from train.data.pairs import StagePairs
     from train.run.learner import build_networks
 
     networks = build_networks(config, device)
     results: dict[str, Any] = {}
     for stage in list_sizes(config):
         pairs = StagePairs(reader, stage, config.seed, 0)
-        loader = PairLoader(pairs, stage.batch, 2 * steps + 1, config.num_workers)
+        damages = Damages(reader) if config.has_consistency(stage) else None
+        loader = PairLoader(pairs, stage.batch, 2 * steps + 1, config.num_workers, damages)
         with tempfile.TemporaryDirectory() as folder:
-            loop = FastaiLoop(networks, config, stage, reader, loader, Path(folder), device)
+            loop = FastaiLoop(networks, config, stage, loader, Path(folder), device)
             loop.run()  # warms up
             busy: list[float] = []
             for _ in range(rounds):
@@ -148,7 +147,7 @@ def measure_loop(
         batches = FixedBatches(StagePairs(reader, stage, config.seed, 0), steps, device)
         ours, theirs = build_networks(config, device), build_networks(config, device)
         with tempfile.TemporaryDirectory() as folder:
-            fastai = FastaiLoop(ours, config, stage, reader, batches, Path(folder), device)
+            fastai = FastaiLoop(ours, config, stage, batches, Path(folder), device)
             bare = BareLoop(theirs, config, stage, batches)
             times: list[tuple[float, float]] = []
             for number in range(rounds + 1):
@@ -189,7 +188,7 @@ def measure_steps(
             batches = FixedBatches(pairs, steps, device, damages)
             path = Path(folder) / str(number)
             path.mkdir()
-            loops[name] = FastaiLoop(networks, variant, stage, reader, batches, path, device)
+            loops[name] = FastaiLoop(networks, variant, stage, batches, path, device)
             num_photos[name] = stage.batch
         times: dict[str, list[float]] = {name: [] for name in loops}
         for _ in range(rounds + 1):
@@ -211,11 +210,12 @@ def measure_memory(
     """Part (d): peak memory of each kind of step, each in a process of its own."""
     results: dict[str, Any] = {}
     for number, (stage, variant) in enumerate(list_cases(config)):
-        command = [sys.executable, __file__, str(pairs), "--preset", preset, "--threads",
-                   str(threads), "--steps", str(steps), "--memory-of", str(number)]  # fmt: skip
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        lines = call_module(
+            "benchmarks.train_speed", pairs, "--preset", preset, "--threads", threads,
+            "--steps", steps, "--memory-of", number, capture=True,
+        )  # fmt: skip
         name = name_stage(stage, variant)
-        results[name] = json.loads(done.stdout.splitlines()[-1])
+        results[name] = json.loads(lines[-1])
         _note(name, results[name])
     return results
 
@@ -238,7 +238,7 @@ def measure_own_memory(
     pairs = StagePairs(reader, stage, config.seed, 0)
     batches = FixedBatches(pairs, min(steps, 2), device, damages)
     with tempfile.TemporaryDirectory() as folder:
-        loop = FastaiLoop(networks, config, stage, reader, batches, Path(folder), device)
+        loop = FastaiLoop(networks, config, stage, batches, Path(folder), device)
         for _ in range(2):
             loop.run()
         loop.log.close()
@@ -299,7 +299,7 @@ def judge(report: dict[str, Any]) -> list[dict[str, Any]]:
               show_default="all", help="Measure only this; may be given repeatedly.")  # fmt: skip
 @click.option("--memory-of", type=int, hidden=True)
 @click.option("--results", type=click.Path(file_okay=False, path_type=Path),
-              default=_HERE / "results", help="Folder for the results.")  # fmt: skip
+              default=RESULTS, help="Folder for the results.")  # fmt: skip
 def main(
     pairs: Path, preset: str, rounds: int, steps: int, threads: int, parts: tuple[str, ...],
     memory_of: int | None, results: Path,
@@ -312,9 +312,10 @@ def main(
 
     from degrade import PairReader
     from train.config import load_preset
+    from train.parallel import pick_device
 
     torch.set_num_threads(threads)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = pick_device()
     config = load_preset(preset)
     reader = PairReader(pairs, split="train")
     if memory_of is not None:
@@ -322,7 +323,7 @@ def main(
         click.echo(json.dumps(measure_own_memory(case, reader, steps, device)))
         return
     report: dict[str, Any] = {
-        "machine": describe_machine(threads) | {"device": device.type},
+        "machine": describe_machine(threads, "torch", "numpy") | {"device": device.type},
         "preset": config.name,
         "precision": config.precision,
         "pairs": {"digest": reader.manifest.digest, "size_px": reader.manifest.size_px},
@@ -351,8 +352,8 @@ def main(
             f"{name:44}{row['step_s']:8.3f} s{row['images_per_s']:8.1f} images/s {memory_mb} MB"
         )
     results.mkdir(parents=True, exist_ok=True)
-    kept = "train.json" if len(chosen) == len(PARTS) else f"train-{'-'.join(chosen)}.json"
-    (results / kept).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    kept = "-".join(["train-speed", *(chosen if len(chosen) < len(PARTS) else [])])
+    (results / f"{kept}.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
