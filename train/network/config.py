@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+COLOR_ENCODERS = ("lite0", "lite2")
+
 
 @dataclass(frozen=True)
 class GeneratorConfig:
@@ -21,6 +23,9 @@ class GeneratorConfig:
             colour first; 0: no such branch.
         stem_photos: Photographs that the stem sees: 1, what the global branch made of it; 2, also
             the original, in which marks are as they came (paper white is white).
+        color_encoder: Classifier (one of COLOR_ENCODERS) of the network that lays colours on
+            photographs without any; empty: there is none, and the global branch does.
+        color_px: Short side of the reduced copy that it sees.
     """
 
     widths: tuple[int, ...] = (16, 32, 64, 128, 256, 256)
@@ -30,6 +35,8 @@ class GeneratorConfig:
     tone_scale: int = 3
     global_px: int = 0
     stem_photos: int = 1
+    color_encoder: str = ""
+    color_px: int = 256
 
     def __post_init__(self) -> None:
         """Refuse sizes that describe no network.
@@ -51,6 +58,10 @@ class GeneratorConfig:
             raise ValueError("encoder_blocks, decoder_blocks: each must lie in 0..16")
         if self.global_px and not 32 <= self.global_px <= 512:
             raise ValueError("global_px: must be 0 or lie in 32..512")
+        if self.color_encoder not in ("", *COLOR_ENCODERS):
+            raise ValueError(f"color_encoder: must be one of {', '.join(COLOR_ENCODERS)}, or empty")
+        if not 32 <= self.color_px <= 1024:
+            raise ValueError("color_px: must lie in 32..1024")
         if self.stem_photos not in (1, 2) or (self.stem_photos == 2 and not self.global_px):
             raise ValueError("stem_photos: must be 1, or 2 with a global branch (global_px)")
 
@@ -63,10 +74,11 @@ class GeneratorConfig:
         """Read what `to_dict` wrote.
 
         Raises:
-            ValueError: If a key is unknown or missing, or a value is out of range. `global_px` and
-                `stem_photos` may be missing: files of the first releases have none.
+            ValueError: If a key is unknown or missing, or a value is out of range. `global_px`,
+                `stem_photos`, `color_encoder` and `color_px` may be missing: older files have none.
         """
-        values = {"global_px": 0, "stem_photos": 1, **values}
+        new = {"global_px": 0, "stem_photos": 1, "color_encoder": "", "color_px": 256}
+        values = {**new, **values}
         if values.pop("encoder", "plain") != "plain":  # files of version 0.1 name it
             raise ValueError("generator configuration: encoders other than plain are gone")
         expected = set(cls.__dataclass_fields__)
@@ -74,7 +86,9 @@ class GeneratorConfig:
             odd = ", ".join(sorted(set(values) ^ expected))
             raise ValueError(f"generator configuration: unknown or missing {odd}")
         lists = ("widths", "encoder_blocks", "decoder_blocks")
-        for name in expected:
+        if not isinstance(values["color_encoder"], str):
+            raise ValueError("generator configuration: color_encoder must be a name")
+        for name in expected - {"color_encoder"}:
             numbers = values[name] if name in lists else [values[name]]
             if not isinstance(numbers, list | tuple) or not all(type(n) is int for n in numbers):
                 raise ValueError(f"generator configuration: {name} must be whole numbers")

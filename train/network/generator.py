@@ -20,11 +20,15 @@ the tile's edges, if it was adjusted by the grid of the whole and starts at a mu
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from train.network.color import ColorNetwork
 from train.network.config import GeneratorConfig
+from train.network.encoder import Version
 from train.network.global_branch import GlobalBranch, add_affine, adjust_by_grid, reduce_photo
 from train.network.layers import ResidualBlock
 from train.network.toning import make_neutral, measure_toning, replace_colors
@@ -71,6 +75,9 @@ class Generator(nn.Module):
         num_up = len(widths) - 1
 
         self.global_branch = GlobalBranch() if config.global_px else None
+        self.color_network: ColorNetwork | None = None
+        if config.color_encoder:
+            self.color_network = ColorNetwork(cast(Version, config.color_encoder))
         self.stem = nn.Conv2d(3 * config.stem_photos, widths[0], 3, padding=1)
         self.encoder = nn.ModuleList(map(_stack, widths, config.encoder_blocks))
         self.down = nn.ModuleList(

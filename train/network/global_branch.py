@@ -8,148 +8,21 @@ its tiles.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from train.network.layers import ResidualBlock, fold_batch_norm
+from train.network.encoder import ClassifierEncoder
+from train.network.layers import ResidualBlock
 
-# EfficientNet-Lite0 without its last block: expansion, channels, blocks, stride, kernel side.
-_STAGES = (
-    (1, 16, 1, 1, 3),
-    (6, 24, 2, 2, 3),
-    (6, 40, 2, 2, 5),
-    (6, 80, 3, 2, 3),
-    (6, 112, 3, 1, 5),
-    (6, 192, 4, 2, 5),
-)
-# Blocks whose output the decoder sees, with 24, 40, 112 and 192 channels at 1/4 to 1/32.
-_TAPS = (2, 4, 10, 14)
-_TAP_WIDTHS = (24, 40, 112, 192)
 _DECODER_WIDTHS = (32, 48, 64, 96)
 _POOLED_WIDTH = 96
-_BATCH_NORM_EPSILON = 1e-3  # as the classifier was trained with
-# Photographs that the classifier was trained on: (x - mean) / std.
-_MEAN, _STD = 127 / 255, 128 / 255
 # Cells of the grid are so many pixels of the reduced copy, whose sides are multiples of ALIGNMENT.
 _CELL_PX = 4
 ALIGNMENT = 32
 _MAX_SIDE_PX = 1024
-
-
-class _Convolution(nn.Module):
-    """A convolution that the batch norm after it was folded into."""
-
-    def __init__(
-        self, num_in: int, num_out: int, side: int, stride: int = 1, groups: int = 1
-    ) -> None:
-        super().__init__()
-        halves = stride == 2
-        padding = 0 if halves else side // 2
-        self.conv = nn.Conv2d(num_in, num_out, side, stride, padding, groups=groups)
-        # Where it halves an even side, the classifier pads as little as it must, above by less.
-        before, after = (side - 2) // 2, (side - 1) // 2
-        self._padding = (before, after, before, after) if halves else None
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self._padding is not None:
-            x = F.pad(x, self._padding)
-        y: Tensor = self.conv(x)
-        return y
-
-
-class _InvertedBlock(nn.Module):
-    """Expand, convolve each channel by itself, project; added to the input where sizes agree.
-
-    Source:
-        Sandler et al. 2018, "MobileNetV2", figure 4c and 4d.
-    """
-
-    def __init__(self, num_in: int, num_out: int, expansion: int, side: int, stride: int) -> None:
-        super().__init__()
-        width = num_in * expansion
-        self.expand = _Convolution(num_in, width, 1) if expansion > 1 else None
-        self.depthwise = _Convolution(width, width, side, stride, groups=width)
-        self.project = _Convolution(width, num_out, 1)
-        self._adds = stride == 1 and num_in == num_out
-        if self._adds:  # before training, a block does nothing
-            nn.init.zeros_(self.project.conv.weight)
-            nn.init.zeros_(self.project.conv.bias)  # type: ignore[arg-type]  # it has one
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = x if self.expand is None else F.relu6(self.expand(x))
-        y = self.project(F.relu6(self.depthwise(y)))
-        return x + y if self._adds else y
-
-
-class _ClassifierEncoder(nn.Module):
-    """EfficientNet-Lite0 down to 1/32.
-
-    Source:
-        Tan, Le 2019, "EfficientNet", table 1; "lite": no squeeze and excitation, ReLU6, a fixed
-        stem (the authors' release notes, 2020).
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        width = 32
-        self.stem = _Convolution(3, width, 3, stride=2)
-        self.blocks = nn.ModuleList()
-        for expansion, num_out, num_blocks, stride, side in _STAGES:
-            for i in range(num_blocks):
-                step = stride if i == 0 else 1
-                self.blocks.append(_InvertedBlock(width, num_out, expansion, side, step))
-                width = num_out
-
-    def forward(self, photo: Tensor) -> list[Tensor]:
-        """Features of (N, 3, H, W) in [0, 1] at 1/4, 1/8, 1/16 and 1/32."""
-        x = F.relu6(self.stem((photo - _MEAN) / _STD))
-        features = []
-        for number, block in enumerate(self.blocks):
-            if x.device.type == "cpu" and next(block.parameters()).requires_grad:
-                # Gradients of channelwise convolutions take twice as long in bfloat16 there.
-                with torch.autocast("cpu", enabled=False):
-                    x = block(x.float())
-            else:
-                x = block(x)
-            if number in _TAPS:
-                features.append(x)
-        return features
-
-    def freeze(self, num_blocks: int) -> None:
-        """Let the stem and the first blocks keep their weights; 0 freezes nothing."""
-        if num_blocks:
-            for part in (self.stem, *list(self.blocks)[:num_blocks]):
-                part.requires_grad_(False)
-
-    def load_classifier(self, weights: Mapping[str, Tensor]) -> None:
-        """Take over a classifier's weights; its batch norms are folded in, as at inference.
-
-        Args:
-            weights: State by the names of lukemelas/EfficientNet-PyTorch and its lite variant.
-
-        Raises:
-            ValueError: If they are those of another network.
-        """
-        layers: list[tuple[_Convolution, str, str]] = [(self.stem, "_conv_stem", "_bn0")]
-        for number, block in enumerate(self.blocks):
-            assert isinstance(block, _InvertedBlock)
-            name = f"_blocks.{number}."
-            if block.expand is not None:
-                layers.append((block.expand, f"{name}_expand_conv", f"{name}_bn0"))
-            layers.append((block.depthwise, f"{name}_depthwise_conv", f"{name}_bn1"))
-            layers.append((block.project, f"{name}_project_conv", f"{name}_bn2"))
-        try:
-            with torch.no_grad():
-                for layer, conv, norm in layers:
-                    factor, offset = fold_batch_norm(weights, norm, _BATCH_NORM_EPSILON)
-                    layer.conv.weight.copy_(weights[f"{conv}.weight"] * factor[:, None, None, None])
-                    layer.conv.bias.copy_(offset)  # type: ignore[union-attr]  # it has one
-        except (KeyError, RuntimeError) as error:
-            raise ValueError(f"not the weights of EfficientNet-Lite0 ({error})") from error
 
 
 class GlobalBranch(nn.Module):
@@ -158,12 +31,12 @@ class GlobalBranch(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         widths = _DECODER_WIDTHS
-        self.encoder = _ClassifierEncoder()
-        self.lateral = nn.ModuleList(map(_convolve_point, _TAP_WIDTHS, widths))
+        self.encoder = ClassifierEncoder()
+        self.lateral = nn.ModuleList(map(_convolve_point, self.encoder.widths[1:], widths))
         self.up = nn.ModuleList(map(_convolve_point, widths[1:], widths[:-1]))
         self.blocks = nn.ModuleList(ResidualBlock(width, nn.ReLU()) for width in widths)
         # Mean and maximum of the deepest features, mean and deviation of the photograph.
-        self.pooled_in = nn.Linear(2 * _TAP_WIDTHS[-1] + 6, _POOLED_WIDTH)
+        self.pooled_in = nn.Linear(2 * self.encoder.widths[-1] + 6, _POOLED_WIDTH)
         self.pooled_out = nn.Linear(_POOLED_WIDTH, widths[-1])
         self.grid_out = nn.Conv2d(widths[0], 12, 3, padding=1)
         nn.init.zeros_(self.grid_out.weight)
@@ -179,7 +52,7 @@ class GlobalBranch(nn.Module):
         Returns:
             (N, 12, h / 4, w / 4) float32: a 3×3 matrix by rows, then an offset.
         """
-        features = self.encoder(reduced)
+        _, *features = self.encoder(reduced)
         deepest = features[-1].float()
         pooled = [deepest.mean((2, 3)), deepest.amax((2, 3))]
         pooled += [reduced.mean((2, 3)), reduced.std((2, 3))]
