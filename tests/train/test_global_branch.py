@@ -229,7 +229,7 @@ def test_encoder_computes_what_the_classifier_does() -> None:
 
 def test_other_weights_are_refused() -> None:
     """What isn't that classifier is named."""
-    with pytest.raises(ValueError, match="not the weights of EfficientNet-Lite0"):
+    with pytest.raises(ValueError, match="not the weights of this EfficientNet-Lite"):
         GlobalBranch().encoder.load_classifier({"fc.weight": torch.zeros(1)})
 
 
