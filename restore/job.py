@@ -165,7 +165,7 @@ def _restore_into(
             provenance = Provenance.now(software, restorer.name, settings.describe())
         icc = srgb_profile() if becomes_color else photo.icc
         image = describe(rows_file.image(is_grey=is_grey), photo, icc, provenance)
-        encode(image, written, photo, file_format)
+        encode(image, written, photo, file_format, quality=job.quality)
     if job.marks_out is not None:
         mask = folder.path / "marks.png"
         encode(marks_file.image(is_grey=True), mask, photo, "png")
