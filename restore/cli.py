@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from restore.cli_options import (
+    WordsFirst,
+    make_settings,
+    settings_options,
+    weights_options,
+    writing_options,
+)
+
 if TYPE_CHECKING:
+    from restore.hints import Hint
     from restore.plan import Job
 
-_FRACTION = click.FloatRange(0, 1)
 _EXISTING = click.Path(path_type=Path, exists=True)
 
 
-def _aspect(name: str, text: str) -> Callable[[Any], Any]:
-    return click.option(
-        name, type=_FRACTION, default=1.0, show_default=True, metavar="0..1", help=text
-    )
-
-
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=WordsFirst, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "-o",
@@ -33,31 +34,8 @@ def _aspect(name: str, text: str) -> Callable[[Any], Any]:
 )
 @click.option("--out-dir", type=click.Path(path_type=Path, file_okay=False), hidden=True)
 @click.option("--recursive", is_flag=True, help="Look into folders inside folders, too.")
-@click.option(
-    "--model", type=_EXISTING, help="File of weights (.zip).  [default: those of the package]"
-)
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda", "coreml", "directml", "mps"]),
-    default="auto",
-    show_default=True,
-    help="Where to compute; other than cpu needs another build of onnxruntime.",
-)
-@_aspect("--strength", "How much of the whole restoration.")
-@_aspect("--denoise", "How much of the change of grain, blur and noise.")
-@_aspect("--repair", "How much of the repair of scratches, dust, stains and tears.")
-@click.option("--damage", "old_repair", type=_FRACTION, hidden=True)
-@_aspect("--tone", "How much of the change of brightness and contrast.")
-@_aspect("--color", "How much of the change of colour.")
-@click.option("--no-colorize", is_flag=True, help="Give no colours to a photograph without any.")
-@click.option(
-    "--regrain",
-    type=_FRACTION,
-    default=0.0,
-    show_default=True,
-    metavar="0..1",
-    help="Strength of fresh fine grain, so that faces aren't wax.",
-)
+@weights_options
+@settings_options
 @click.option(
     "--marks-out",
     type=click.Path(path_type=Path),
@@ -71,10 +49,25 @@ def _aspect(name: str, text: str) -> Callable[[Any], Any]:
 )
 @click.option(
     "--marks-mode",
-    type=click.Choice(["add", "replace"]),
+    type=click.Choice(["add", "replace", "edit"]),
     default="add",
     show_default=True,
-    help="Whether --marks-in counts besides the damage that is found, or instead.",
+    help="Whether --marks-in counts besides the damage that is found, or instead; edit: white is "
+    "damage, black is none, grey is what is found.",
+)
+@click.option(
+    "--hint",
+    "hint_texts",
+    multiple=True,
+    metavar="X,Y=#RRGGBB",
+    help="Colour of a place, in pixels of the upright photograph or, as in 50%,30%=#7a4b2c, in "
+    "percent; may be given repeatedly.",
+)
+@click.option(
+    "--hints",
+    "hints_file",
+    type=_EXISTING,
+    help="File of hints that the page saved, or a transparent picture painted with colours.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per photograph.")
 @click.option(
@@ -86,18 +79,7 @@ def _aspect(name: str, text: str) -> Callable[[Any], Any]:
     help="Write how faithful the restoration is, PHOTO.report.html and .json, too.",
 )
 @click.option("--force", is_flag=True, help="Overwrite what is there, restore again what is done.")
-@click.option(
-    "--tile",
-    "tile_px",
-    type=click.IntRange(64, 8192),
-    default=1024,
-    show_default=True,
-    metavar="PX",
-    help="Side of the tiles; smaller needs less memory.",
-)
-@click.option(
-    "--no-provenance", is_flag=True, help="Don't say in the metadata that the file was restored."
-)
+@writing_options
 @click.version_option(package_name="old-pictures-restoration", prog_name="restore")
 def main(
     photos: tuple[Path, ...],
@@ -117,11 +99,14 @@ def main(
     marks_out: Path | None,
     marks_in: Path | None,
     marks_mode: str,
+    hint_texts: tuple[str, ...],
+    hints_file: Path | None,
     as_json: bool,
     compare: bool,
     report: bool,
     force: bool,
     tile_px: int,
+    quality: int | None,
     no_provenance: bool,
 ) -> None:
     """Restore old photographs: PHOTOS are files, folders or patterns.
@@ -132,6 +117,8 @@ def main(
     restore album --recursive -o restored
     restore grandma.jpg --repair 1 --denoise 0 --tone 0 --color 0   only repair
     restore grandma.jpg --report            and says how faithful it is
+    restore serve                           opens a page in the browser
+    restore watch scans                     restores what comes into a folder
 
     The photograph itself is never changed. Format, depth, profile, resolution and metadata are
     kept. Exit status 1 if a photograph failed; the others are restored nevertheless.
@@ -139,7 +126,6 @@ def main(
     from restore.batch import Batch
     from restore.errors import RestoreError
     from restore.plan import find_photos
-    from restore.settings import RestoreSettings
 
     if output is not None and out_dir is not None:
         raise click.BadParameter("give -o once; --out-dir is its old name for folders")
@@ -152,15 +138,16 @@ def main(
             f"{output} names a file, for one photograph; for several name a folder, as in "
             f"-o {output.stem}"
         )
-    settings = RestoreSettings(
+    settings = make_settings(
         strength=strength,
         denoise=denoise,
         repair=repair if old_repair is None else old_repair,
         tone=tone,
         color=color,
-        colorize=not no_colorize,
+        no_colorize=no_colorize,
         regrain=regrain,
-        marks_mode="replace" if marks_mode == "replace" else "add",
+        marks_mode=marks_mode,
+        hints=_read_hints(hint_texts, hints_file),
     )
     batch = Batch(as_json=as_json, num_photos=len(found))
     jobs: list[Job] = []
@@ -179,6 +166,7 @@ def main(
                 compare=compare,
                 report=report,
                 add_provenance=not no_provenance,
+                quality=quality,
             )
             if job.output in {other.output for other in jobs}:
                 raise RestoreError(
@@ -202,10 +190,27 @@ def main(
             restorer = Restorer.load(model, device, tile_px=tile_px)  # type: ignore[arg-type]  # click checked it
         except RestoreError as error:
             raise click.ClickException(str(error)) from error
+        if settings.hints and not restorer.network.takes_hints:
+            from restore.passes.look import NO_HINTS
+
+            raise click.ClickException(NO_HINTS.format(restorer.name))
         where = "" if model is None else f" ({model})"
         batch.say(f"model: {restorer.name}{where} on {restorer.device}")
         batch.run(restorer, jobs, settings)
     batch.finish()
+
+
+def _read_hints(texts: tuple[str, ...], file: Path | None) -> tuple[Hint, ...]:
+    from restore.errors import RestoreError
+    from restore.hints import parse_hint, read_hints
+
+    try:
+        hints = tuple(map(parse_hint, texts))
+        return hints if file is None else (*hints, *read_hints(file))
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--hint") from error
+    except RestoreError as error:
+        raise click.ClickException(str(error)) from error
 
 
 def _names_folder(output: Path) -> bool:
@@ -223,6 +228,7 @@ def _plan_job(
     compare: bool,
     report: bool,
     add_provenance: bool,
+    quality: int | None,
 ) -> Job:
     from importlib.metadata import version
 
@@ -255,4 +261,5 @@ def _plan_job(
         report=report_paths(target) if report else None,
         add_provenance=add_provenance,
         version=version("old-pictures-restoration"),
+        quality=quality,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -162,11 +161,11 @@ def _restore_into(
     else:
         provenance = None
         if job.add_provenance:
-            wanted = ", ".join(f"{k} {v}" for k, v in asdict(settings).items())
-            provenance = Provenance.now(f"{SOFTWARE} {job.version}", restorer.name, wanted)
+            software = f"{SOFTWARE} {job.version}"
+            provenance = Provenance.now(software, restorer.name, settings.describe())
         icc = srgb_profile() if becomes_color else photo.icc
         image = describe(rows_file.image(is_grey=is_grey), photo, icc, provenance)
-        encode(image, written, photo, file_format)
+        encode(image, written, photo, file_format, quality=job.quality)
     if job.marks_out is not None:
         mask = folder.path / "marks.png"
         encode(marks_file.image(is_grey=True), mask, photo, "png")

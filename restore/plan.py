@@ -28,6 +28,7 @@ class Job:
         report: Where to write the report, page and JSON.
         add_provenance: Whether the metadata say how the file came to be.
         version: Of this software, for the provenance.
+        quality: Of JPEG, WebP and AVIF, 1..100; None takes a high one.
     """
 
     photo: Path
@@ -38,6 +39,7 @@ class Job:
     report: tuple[Path, Path] | None = None
     add_provenance: bool = True
     version: str = ""
+    quality: int | None = None
 
 
 class Found(NamedTuple):

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from restore.engine.network import Device, Network
 from restore.events import Notice, Progress
-from restore.passes.run import RestoredRows, RowSource, restore_photo
+from restore.passes.run import RestoredRows, restore_photo
+from restore.passes.source import RowSource
 from restore.scan.profiles import ColorSpace, Srgb
 from restore.settings import RestoreSettings
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Literal, get_args
+
+from restore.hints import Hint
+
+MarksMode = Literal["add", "replace", "edit"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +23,9 @@ class RestoreSettings:
         colorize: Whether photographs without colours (grey, sepia) are given some.
         regrain: Strength of fresh fine grain, 0..1.
         marks_mode: "add": marks given by the caller count besides those found; "replace": instead,
-            and what only the network takes for damage is left alone.
+            and what only the network takes for damage is left alone; "edit": white is added, black
+            is left alone, and grey is what the network takes it for.
+        hints: Colours that places of the photograph have.
     """
 
     strength: float = 1.0
@@ -29,7 +35,8 @@ class RestoreSettings:
     color: float = 1.0
     colorize: bool = True
     regrain: float = 0.0
-    marks_mode: Literal["add", "replace"] = "add"
+    marks_mode: MarksMode = "add"
+    hints: tuple[Hint, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse values out of range.
@@ -40,14 +47,22 @@ class RestoreSettings:
         for name in ("strength", "denoise", "repair", "tone", "color", "regrain"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must lie in 0..1, got {getattr(self, name)}")
-        if self.marks_mode not in ("add", "replace"):
-            raise ValueError(f'marks_mode must be "add" or "replace", got {self.marks_mode!r}')
+        if self.marks_mode not in get_args(MarksMode):
+            modes = ", ".join(get_args(MarksMode))
+            raise ValueError(f"marks_mode must be one of {modes}, got {self.marks_mode!r}")
 
     @property
     def changes_nothing(self) -> bool:
         """Whether the photograph comes back as it was."""
         aspects = (self.denoise, self.repair, self.tone, self.color)
         return self.regrain == 0 and (self.strength == 0 or not any(aspects))
+
+    def describe(self) -> str:
+        """One line for the metadata of what is restored."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        hints = values.pop("hints")
+        line = ", ".join(f"{name} {value}" for name, value in values.items())
+        return f"{line}, hints {len(hints)}" if hints else line
 
     def count_bands(self, num_bands: int) -> int:
         """Bands of the restored photograph: a grey one (1) may come back in colour (3)."""

@@ -23,6 +23,10 @@ DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda", "coreml", "directml", "mps
 
 # Sides of what tone.onnx takes are multiples of this, and no larger than the limit.
 _LOOK_ALIGNMENT, _LOOK_MAX_PX = 32, 1024
+# Input of tone.onnx of weights that take hints: (1, 3, h, w) Cb, Cr and where there are any.
+HINTS = "hints"
+# A cell of the reduced copy that hints cover to this share has their colour.
+_HINT_COVER = 0.2
 # ONNX Runtime's names; "auto" takes the first that is installed. Apple's mps is reached by Core ML.
 _PROVIDERS = {
     "cuda": "CUDAExecutionProvider",
@@ -99,13 +103,20 @@ class Network:
         """Sides of windows are multiples of it, and windows start at one."""
         return self.metadata.alignment
 
-    def look(self, reduced: Floats) -> Floats:
+    @property
+    def takes_hints(self) -> bool:
+        """Whether the weights have an input for hints of colour."""
+        tone = self._sessions.get(TONE)
+        return tone is not None and any(given.name == HINTS for given in tone.get_inputs())
+
+    def look(self, reduced: Floats, hints: Floats | None = None) -> Floats:
         """Settle a photograph's tone and colour from a reduced copy of the whole.
 
         A photograph whose colours are nothing but toning gets those of its neutral copy.
 
         Args:
             reduced: (h, w, 3) sRGB in [0, 1].
+            hints: (h, w, 3) from `paint_hints`; None: there are none.
 
         Returns:
             (12, h', w') grid of colour matrices, for `repair`; zeros change nothing.
@@ -113,10 +124,11 @@ class Network:
         if TONE not in self._sessions:
             return np.zeros((12, 1, 1), np.float32)
         small = _reduce(reduced, self.metadata.look_px)
-        grid = self._look_once(small)
+        given = None if hints is None else _fit_hints(hints, *small.shape[:2])
+        grid = self._look_once(small, given)
         toning = 1 - 2 * measure_own_color(small)  # none from the first doubt on
         if toning > 0:
-            grid = replace_colors(grid, self._look_once(make_neutral(small)), toning)
+            grid = replace_colors(grid, self._look_once(make_neutral(small), given), toning)
         return grid
 
     def repair(
@@ -154,8 +166,11 @@ class Network:
         restored, marks = self._run(REPAIR, feed)
         return restored[0].transpose(1, 2, 0), marks[0, 0]
 
-    def _look_once(self, reduced: Floats) -> Floats:
-        grid: Floats = self._run(TONE, {"photo": _to_tensor(reduced)})[0][0]
+    def _look_once(self, reduced: Floats, hints: Floats | None) -> Floats:
+        feed = {"photo": _to_tensor(reduced)}
+        if self.takes_hints:
+            feed[HINTS] = _to_tensor(np.zeros_like(reduced) if hints is None else hints)
+        grid: Floats = self._run(TONE, feed)[0][0]
         return grid
 
     def _run(self, name: str, feed: dict[str, Floats]) -> list[Any]:
@@ -221,6 +236,15 @@ def _reduce(photo: Floats, side_px: int) -> Floats:
     down, across = _average(photo.shape[0], height), _average(photo.shape[1], width)
     rows = np.tensordot(down, photo, axes=(1, 0))  # (height, w, 3)
     return np.einsum("xw,hwc->hxc", across, rows, optimize=True).astype(np.float32)
+
+
+def _fit_hints(hints: Floats, height: int, width: int) -> Floats:
+    """Hints (h, w, 3) on another grid: each cell takes the mean colour of those in it."""
+    down, across = _average(hints.shape[0], height), _average(hints.shape[1], width)
+    fitted = np.einsum("xw,hwc->hxc", across, np.tensordot(down, hints, axes=(1, 0)), optimize=True)
+    given = (fitted[..., 2:] > _HINT_COVER).astype(np.float32)
+    chroma = fitted[..., :2] / np.maximum(fitted[..., 2:], np.float32(1e-6))
+    return np.concatenate([chroma * given, given], axis=-1).astype(np.float32)
 
 
 def _average(size: int, new_size: int) -> Floats:

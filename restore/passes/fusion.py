@@ -15,7 +15,8 @@ outside the marks, and m the marks:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import cv2
@@ -56,11 +57,19 @@ class Enlarger:
         step_y: Rows of the photograph per row of the map.
         step_x: Columns of the photograph per column of the map.
         width: Of the photograph, px.
+        top: Of the photograph, the row that counts as row 0: where a part of it starts.
+        left: Likewise, the column.
     """
 
     step_y: float
     step_x: float
     width: int
+    top: int = 0
+    left: int = 0
+
+    def part(self, top: int, left: int, width: int) -> Enlarger:
+        """The same map for a part of the photograph."""
+        return replace(self, top=self.top + top, left=self.left + left, width=width)
 
     def rows(self, small: Floats, y0: int, y1: int, first_row: int = 0) -> Floats:
         """Rows y0..y1 of the enlarged map.
@@ -74,12 +83,13 @@ class Enlarger:
         Returns:
             (y1 - y0, width, C).
         """
-        low, high, part = _taps(y0, y1, self.step_y, len(small) + first_row)
+        top, left = self.top, self.left
+        low, high, part = _taps(top + y0, top + y1, self.step_y, len(small) + first_row)
         low, high = low - first_row, high - first_row
         rows = small[low] + part[:, None, None] * (small[high] - small[low])
-        low, high, part = _taps(0, self.width, self.step_x, small.shape[1])
-        left = rows[:, low]
-        return left + part[None, :, None] * (rows[:, high] - left)
+        low, high, part = _taps(left, left + self.width, self.step_x, small.shape[1])
+        near = rows[:, low]
+        return near + part[None, :, None] * (rows[:, high] - near)
 
 
 def _taps(start: int, stop: int, step: float, size: int) -> tuple[NDArray[np.intp], ...]:
@@ -158,6 +168,12 @@ class GlobalPass:
             chroma = chroma + np.float32(1 - own_color) * (even - chroma)
         self._slope, self._offset = _fit_chroma(luma, chroma, marks)
         self._enlarger = Enlarger(height / marks.shape[0], width / marks.shape[1], width)
+
+    def part(self, top: int, left: int, width: int) -> GlobalPass:
+        """What it says about a part of the photograph, whose first row is `top`."""
+        part = copy(self)
+        part._enlarger = self._enlarger.part(top, left, width)
+        return part
 
     def tone(self, y0: int, y1: int) -> Floats:
         """(y1 - y0, W) change of luma."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,20 +33,15 @@ class Grain:
             rng: Where the field comes from; None takes always the same, so that the same
                 photograph gives the same bytes.
         """
-        rng = rng or np.random.default_rng(0)
-        white = rng.standard_normal((_SIDE_PX, _SIDE_PX))
-        frequency = np.fft.fftfreq(_SIDE_PX)
-        squared = frequency[:, None] ** 2 + frequency[None, :] ** 2
-        sigma_px = 0.6
-        blur = np.exp(-2 * (np.pi * sigma_px) ** 2 * squared)
-        field = np.fft.ifft2(np.fft.fft2(white) * blur).real  # wraps round without a seam
-        self._field = (field / field.std() * _PEAK_SIGMA * strength_frac).astype(np.float32)
+        field = _draw_usual_field() if rng is None else _draw_field(rng)
+        self._field = (field * _PEAK_SIGMA * strength_frac).astype(np.float32)
 
-    def rows(self, y0: int, photo: NDArray[np.float32]) -> NDArray[np.float32]:
+    def rows(self, y0: int, photo: NDArray[np.float32], *, left: int = 0) -> NDArray[np.float32]:
         """Grain for rows from y0 on.
 
         Args:
             y0: First row.
+            left: First column.
             photo: (h, W, 3) sRGB: its tone decides how strong the grain is.
 
         Returns:
@@ -52,7 +49,23 @@ class Grain:
         """
         height, width = photo.shape[:2]
         rows = np.arange(y0, y0 + height) % _SIDE_PX
-        columns = np.arange(width) % _SIDE_PX
+        columns = np.arange(left, left + width) % _SIDE_PX
         tone = photo.mean(axis=-1)
         sigma = np.interp(tone, np.linspace(0, 1, len(_SIGMA_BY_TONE)), _SIGMA_BY_TONE)
         return self._field[rows[:, None], columns] * sigma.astype(np.float32)
+
+
+def _draw_field(rng: np.random.Generator) -> NDArray[np.float64]:
+    """(_SIDE_PX, _SIDE_PX) of deviation 1; wraps round without a seam."""
+    white = rng.standard_normal((_SIDE_PX, _SIDE_PX))
+    frequency = np.fft.fftfreq(_SIDE_PX)
+    squared = frequency[:, None] ** 2 + frequency[None, :] ** 2
+    sigma_px = 0.6
+    blur = np.exp(-2 * (np.pi * sigma_px) ** 2 * squared)
+    field = np.fft.ifft2(np.fft.fft2(white) * blur).real
+    return field / field.std()
+
+
+@cache  # a page asks for it at every move of a slider
+def _draw_usual_field() -> NDArray[np.float64]:
+    return _draw_field(np.random.default_rng(0))

@@ -36,6 +36,13 @@ class Pixels(Protocol):
         """Samples to (h, w, 3) sRGB, clipped to [0, 1]."""
 
 
+class Rows(Protocol):
+    """Rows of a photograph that are at hand."""
+
+    def rows(self, index: NDArray[np.intp]) -> NDArray[Any]:
+        """(n, W, C) samples."""
+
+
 class Band(NamedTuple):
     """Rows y0..y1 of a photograph as the network restored them.
 
@@ -94,7 +101,7 @@ def restore_bands(
                 waiting.extendleft(reversed(cutting.split(tile, side_px)))
                 continue
             try:
-                part = _restore_tile(network, pixels, buffer, grid, known, cutting, tile)
+                part = restore_tile(network, pixels, buffer, grid, known, cutting, tile)
             except MemoryError as error:
                 side_px = _halve(side_px, tile, cutting, error)
                 waiting.appendleft(tile)
@@ -108,15 +115,20 @@ def restore_bands(
         yield Band(band.y0, band.y1, samples, restored, marks)
 
 
-def _restore_tile(
+def restore_tile(
     network: Network,
     pixels: Pixels,
-    buffer: RowBuffer,
+    buffer: Rows,
     grid: Floats,
     known: Marks | None,
     cutting: Cutting,
     tile: Tile,
 ) -> tuple[NDArray[np.uint16], Floats]:
+    """What the network makes of a tile: restored (h, w, 3), and its marks (h, w).
+
+    Raises:
+        MemoryError: If memory doesn't suffice.
+    """
     window = cutting.window(tile)
     photo = pixels.to_photo(buffer.rows(window.rows)[:, window.columns])
     place = (

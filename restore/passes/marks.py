@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from copy import copy
+from typing import Any, NamedTuple, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from restore.passes.fusion import Enlarger
+from restore.settings import MarksMode
 
 Floats = NDArray[np.float32]
 
@@ -37,24 +39,68 @@ class KnownMarks:
             raise ValueError(f"expected marks (h, w), got {marks.shape}")
         if marks.dtype in (np.uint8, np.uint16):
             marks = marks > np.iinfo(marks.dtype).max // 2
-        self._marks = (marks != 0).astype(np.float32)
+        self._marks = (marks != 0).astype(np.uint8)
         if marks.shape[0] > height or marks.shape[1] > width:
             size = (min(marks.shape[1], width), min(marks.shape[0], height))
-            self._marks = cv2.resize(self._marks, size, interpolation=cv2.INTER_AREA)
-            self._marks = np.ceil(self._marks - 0.05)  # a thin stroke stays a stroke
+            small = cv2.resize(self._marks * np.float32(1), size, interpolation=cv2.INTER_AREA)
+            self._marks = np.ceil(small - 0.05).astype(np.uint8)  # a thin stroke stays a stroke
         self._enlarger = Enlarger(
             height / self._marks.shape[0], width / self._marks.shape[1], width
         )
 
+    def part(self, top: int, left: int, width: int) -> KnownMarks:
+        """The same map for a part of the photograph, whose first row is `top`."""
+        part = copy(self)
+        part._enlarger = self._enlarger.part(top, left, width)
+        return part
+
     def rows(self, y0: int, y1: int) -> Floats:
         """(y1 - y0, W) in [0, 1]."""
-        return self._enlarger.rows(self._marks[..., None], y0, y1)[..., 0]
+        top, step = self._enlarger.top, self._enlarger.step_y
+        first = max(0, int((top + y0) / step) - 2)  # more than needed of a map as fine as itself
+        small = self._marks[first : int((top + y1) / step) + 3].astype(np.float32)
+        return self._enlarger.rows(small[..., None], y0, y1, first)[..., 0]
 
     def whole(self, height: int, width: int) -> Floats:
         """(height, width) in [0, 1]."""
         shrinks = self._marks.shape[0] > height
         how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        return cv2.resize(self._marks, (width, height), interpolation=how).astype(np.float32)
+        marks = self._marks.astype(np.float32)
+        return cv2.resize(marks, (width, height), interpolation=how).astype(np.float32)
+
+
+class EditedMarks(NamedTuple):
+    """What a user says of the marks.
+
+    Attributes:
+        added: Damage, whatever the network says.
+        erased: No damage, whatever it says; None: nothing is.
+    """
+
+    added: KnownMarks
+    erased: KnownMarks | None = None
+
+    @classmethod
+    def read(cls, marks: NDArray[Any], mode: MarksMode, height: int, width: int) -> EditedMarks:
+        """Understand marks (h, w) as `RestoreSettings.marks_mode` says.
+
+        Raises:
+            ValueError: If the array isn't (h, w).
+        """
+        if mode != "edit":
+            return cls(KnownMarks(marks, height, width))
+        if marks.dtype not in (np.uint8, np.uint16):
+            raise ValueError(f"edited marks are uint8 or uint16, got {marks.dtype}")
+        top = int(np.iinfo(marks.dtype).max)
+        return cls(
+            KnownMarks(marks > top // 4 * 3, height, width),
+            KnownMarks(marks < top // 4, height, width),
+        )
+
+    def part(self, top: int, left: int, width: int) -> EditedMarks:
+        """The same for a part of the photograph, whose first row is `top`."""
+        erased = None if self.erased is None else self.erased.part(top, left, width)
+        return EditedMarks(self.added.part(top, left, width), erased)
 
 
 class ManyMarks:

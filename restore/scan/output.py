@@ -167,8 +167,17 @@ def describe(
     return image
 
 
-def encode(image: pyvips.Image, path: Path, photo: Photo, file_format: str) -> None:
+def encode(
+    image: pyvips.Image, path: Path, photo: Photo, file_format: str, *, quality: int | None = None
+) -> None:
     """Write an image with its metadata.
+
+    Args:
+        image: To write.
+        path: Where to.
+        photo: That it was made from.
+        file_format: From `output_format`.
+        quality: Of JPEG, WebP and AVIF, 1..100; None takes 95, for AVIF 90.
 
     Raises:
         PhotoError: If it can't be encoded or written.
@@ -187,14 +196,15 @@ def encode(image: pyvips.Image, path: Path, photo: Photo, file_format: str) -> N
                 image = image.copy()
                 image.remove("xmp-data")
                 photo.notices.append("its XMP metadata is too long for JPEG and is left out")
-            image.jpegsave(str(path), Q=95, optimize_coding=True)
+            image.jpegsave(str(path), Q=quality or 95, optimize_coding=True)
         elif file_format == "png":
             image.pngsave(str(path), compression=6)
         elif file_format == "webp":
-            image.webpsave(str(path), Q=95)
+            image.webpsave(str(path), Q=quality or 95)
         elif file_format == "heif":
             deep = image.format == "ushort"
-            image.heifsave(str(path), Q=90, bitdepth=12 if deep else 8, compression="av1", effort=2)
+            bits = 12 if deep else 8
+            image.heifsave(str(path), Q=quality or 90, bitdepth=bits, compression="av1", effort=2)
         else:
             _save_tiff(image, path, photo)
     except pyvips.Error as error:

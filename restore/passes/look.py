@@ -1,0 +1,130 @@
+"""The look at a photograph as a whole: tone, colour, and marks that escape the local pass."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from restore.engine.network import Network
+from restore.errors import RestoreError
+from restore.hints import Hint, paint_hints
+from restore.passes.fusion import Floats, GlobalPass
+from restore.passes.local import Band, restore_bands
+from restore.passes.marks import EditedMarks, KnownMarks, Marks, MarksArray, find_wide
+from restore.passes.source import RowSource, SourcePixels
+from restore.passes.windows import Cutting
+from restore.ycc import measure_own_color
+
+# Short side of the reduced copy for the global pass, and the area it may have.
+GLOBAL_SIDE_PX = 256
+_GLOBAL_AREA_PX = 1_000_000
+# Up to this much larger than the reduced copy, the local pass sees the photograph as a whole, and
+# if it has colours, that is all; colours laid on others are evened out by a global pass.
+_ONE_PASS_SCALE = 1.5
+NO_HINTS = "the weights {} can't take hints of colour; leave the hints out, or give other weights"
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the reduced copy of a photograph tells.
+
+    Attributes:
+        own_color: From `measure_own_color`.
+        grid: From `Network.look`.
+        whole: The global pass; None where the local pass sees the photograph as a whole.
+        wide: Marks that escape the local pass.
+        scale: Pixels of the photograph per pixel of the copy.
+        given: What the user says of the marks.
+    """
+
+    own_color: float
+    grid: Floats
+    whole: GlobalPass | None
+    wide: KnownMarks | None
+    scale: float
+    given: EditedMarks | None = None
+
+    @property
+    def known(self) -> list[KnownMarks]:
+        """Marks that are known before the local pass looks."""
+        given = [] if self.given is None else [self.given.added]
+        return given if self.wide is None else [*given, self.wide]
+
+    def part(self, top: int, left: int, width: int) -> Look:
+        """What it tells of a part of the photograph, whose first row is `top`."""
+        return replace(
+            self,
+            whole=None if self.whole is None else self.whole.part(top, left, width),
+            wide=None if self.wide is None else self.wide.part(top, left, width),
+            given=None if self.given is None else self.given.part(top, left, width),
+        )
+
+
+def look_at(
+    network: Network,
+    source: RowSource,
+    *,
+    given: EditedMarks | None = None,
+    hints: Sequence[Hint] = (),
+) -> Look:
+    """Look at a reduced copy of the photograph.
+
+    Raises:
+        RestoreError: If there are hints and the weights have no input for them.
+    """
+    height, width = source.height, source.width
+    scale = min(height, width) / GLOBAL_SIDE_PX
+    scale = max(scale, math.sqrt(height * width / _GLOBAL_AREA_PX))
+    one_pass = scale <= _ONE_PASS_SCALE
+    scale = 1.0 if one_pass else scale
+    small = (max(1, round(height / scale)), max(1, round(width / scale)))
+    reduced = SourcePixels(source).to_photo(source.reduced(*small))
+    own_color = measure_own_color(reduced)
+    if not hints:
+        grid = network.look(reduced)
+    elif network.takes_hints:
+        grid = network.look(reduced, paint_hints(hints, *small, of=(height, width)))
+    else:
+        raise RestoreError(NO_HINTS.format(network.metadata.name))
+    if one_pass and own_color == 1:
+        return Look(own_color, grid, None, None, scale, given)
+    copy_known = None if given is None else given.added.whole(*small)
+    restored, marks = _restore_copy(network, reduced, grid, copy_known)
+    wide = find_wide(marks, height, width)
+    marks = marks if copy_known is None else np.maximum(marks, copy_known)
+    whole = GlobalPass(reduced, restored, marks, own_color=own_color, height=height, width=width)
+    return Look(own_color, grid, whole, wide, scale, given)
+
+
+def _restore_copy(
+    network: Network, reduced: Floats, grid: Floats, known: Floats | None
+) -> tuple[Floats, Floats]:
+    """A reduced copy restored (h, w, 3), and its marks (h, w)."""
+    marks: Marks | None = None if known is None else MarksArray(known)
+    pixels = _CopyPixels(reduced)
+    cutting = Cutting.of(pixels.height, pixels.width, network.alignment)
+    events = restore_bands(network, pixels, grid, marks, cutting, tile_px=max(reduced.shape[:2]))
+    bands = [band for band in events if isinstance(band, Band)]
+    restored = np.concatenate([band.restored for band in bands]).astype(np.float32)
+    return restored / np.float32(65535), np.concatenate([band.marks for band in bands])
+
+
+class _CopyPixels:
+    """A reduced copy, which is sRGB already."""
+
+    def __init__(self, photo: Floats) -> None:
+        self._photo = photo
+        self.height, self.width = photo.shape[:2]
+
+    def open_rows(self) -> Callable[[int, int], NDArray[Any]]:
+        """A reader of rows."""
+        return lambda y0, y1: self._photo[y0:y1]
+
+    def to_photo(self, samples: NDArray[Any]) -> Floats:
+        """Samples are the photograph."""
+        return samples

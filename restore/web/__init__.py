@@ -1,0 +1,1 @@
+"""The page: restoration in the browser, served to this machine only."""
