@@ -56,7 +56,7 @@ _EXISTING = click.Path(path_type=Path, exists=True)
     "damage, black is none, grey is what is found.",
 )
 @click.option(
-    "--hint",
+    "--color-at",
     "hint_texts",
     multiple=True,
     metavar="X,Y=#RRGGBB",
@@ -67,7 +67,8 @@ _EXISTING = click.Path(path_type=Path, exists=True)
     "--hints",
     "hints_file",
     type=_EXISTING,
-    help="File of hints that the page saved, or a transparent picture painted with colours.",
+    help="A transparent picture of any size, painted with colours, or a file of hints that the "
+    "page saved; for several photographs a folder of PHOTO.hints.png or .json.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per photograph.")
 @click.option(
@@ -138,6 +139,8 @@ def main(
             f"{output} names a file, for one photograph; for several name a folder, as in "
             f"-o {output.stem}"
         )
+    if no_colorize and (hint_texts or hints_file is not None):
+        raise click.BadParameter("hints of colour and --no-colorize exclude each other")
     settings = make_settings(
         strength=strength,
         denoise=denoise,
@@ -147,7 +150,7 @@ def main(
         no_colorize=no_colorize,
         regrain=regrain,
         marks_mode=marks_mode,
-        hints=_read_hints(hint_texts, hints_file),
+        hints=_parse_hints(hint_texts),
     )
     batch = Batch(as_json=as_json, num_photos=len(found))
     jobs: list[Job] = []
@@ -161,6 +164,7 @@ def main(
                 output=output,
                 out_dir=out_dir / folder if out_dir is not None else None,
                 marks_in=marks_in,
+                hints=hints_file,
                 marks_out=marks_out,
                 single=single,
                 compare=compare,
@@ -190,7 +194,8 @@ def main(
             restorer = Restorer.load(model, device, tile_px=tile_px)  # type: ignore[arg-type]  # click checked it
         except RestoreError as error:
             raise click.ClickException(str(error)) from error
-        if settings.hints and not restorer.network.takes_hints:
+        has_hints = settings.hints or any(job.hints for job in jobs)
+        if has_hints and not restorer.network.takes_hints:
             from restore.passes.look import NO_HINTS
 
             raise click.ClickException(NO_HINTS.format(restorer.name))
@@ -200,17 +205,21 @@ def main(
     batch.finish()
 
 
-def _read_hints(texts: tuple[str, ...], file: Path | None) -> tuple[Hint, ...]:
-    from restore.errors import RestoreError
-    from restore.hints import parse_hint, read_hints
+def _parse_hints(texts: tuple[str, ...]) -> tuple[Hint, ...]:
+    from restore.hints import parse_hint
 
     try:
-        hints = tuple(map(parse_hint, texts))
-        return hints if file is None else (*hints, *read_hints(file))
+        return tuple(map(parse_hint, texts))
     except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--hint") from error
-    except RestoreError as error:
-        raise click.ClickException(str(error)) from error
+        raise click.BadParameter(str(error), param_hint="--color-at") from error
+
+
+def _find_for(photo: Path, given: Path | None, *suffixes: str) -> Path | None:
+    """The file that was given, or in a folder the one for this photograph, if there is one."""
+    if given is None or not given.is_dir():
+        return given
+    names = [given / f"{photo.stem}{suffix}" for suffix in suffixes]
+    return next((name for name in names if name.exists()), None)
 
 
 def _names_folder(output: Path) -> bool:
@@ -223,6 +232,7 @@ def _plan_job(
     output: Path | None,
     out_dir: Path | None,
     marks_in: Path | None,
+    hints: Path | None,
     marks_out: Path | None,
     single: bool,
     compare: bool,
@@ -239,8 +249,6 @@ def _plan_job(
     target = output if output is not None else default_output(photo, out_dir)
     output_format(target)
     mask_name = f"{photo.stem}.marks.png"
-    if marks_in is not None and marks_in.is_dir():
-        marks_in = marks_in / mask_name if (marks_in / mask_name).exists() else None
     if marks_out is not None and (not single or marks_out.is_dir()):
         marks_out = marks_out / mask_name
     if marks_out is not None and marks_out.suffix.lower() != ".png":
@@ -255,7 +263,8 @@ def _plan_job(
     return Job(
         photo=photo,
         output=target,
-        marks_in=marks_in,
+        marks_in=_find_for(photo, marks_in, ".marks.png"),
+        hints=_find_for(photo, hints, ".hints.png", ".hints.json"),
         marks_out=marks_out,
         compare=comparison,
         report=report_paths(target) if report else None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from restore.errors import PhotoError
 from restore.events import Notice, Progress
+from restore.hints import read_hints
 from restore.passes.run import RestoredRows
 from restore.plan import Job
 from restore.restorer import Restorer
@@ -84,6 +86,8 @@ def _run_job(
         if photo.dtype == np.uint16 and file_format in ("jpeg", "webp"):
             yield Notice(f"{file_format.upper()} holds 8 bits a channel; .png and .tif keep all 16")
         marks_in = None if job.marks_in is None else read_mask(job.marks_in)
+        if job.hints is not None:
+            settings = replace(settings, hints=(*settings.hints, *read_hints(job.hints)))
         marks_frac, small_marks = 0.0, None
         try:
             with PrivateFolder(job.output) as folder:

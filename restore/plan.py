@@ -23,6 +23,7 @@ class Job:
         photo: To read.
         output: To write.
         marks_in: Mask of the user's.
+        hints: File of the user's hints of colour.
         marks_out: Where to write the marks that were found.
         compare: Where to write the picture of before and after.
         report: Where to write the report, page and JSON.
@@ -34,6 +35,7 @@ class Job:
     photo: Path
     output: Path
     marks_in: Path | None = None
+    hints: Path | None = None
     marks_out: Path | None = None
     compare: Path | None = None
     report: tuple[Path, Path] | None = None
@@ -82,8 +84,8 @@ def find_photos(
 
 
 def is_output(path: Path) -> bool:
-    """Whether a name is one that `restore` gives to what it writes."""
-    return Path(path.stem).suffix in (".restored", ".compare", ".marks")
+    """Whether a name is one of what `restore` writes, or of masks and hints for photographs."""
+    return Path(path.stem).suffix in (".restored", ".compare", ".marks", ".hints")
 
 
 def _expand(name: Path, *, recursive: bool, out_dir: Path | None) -> Iterator[Found]:

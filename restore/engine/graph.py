@@ -18,7 +18,7 @@ MAX_WEIGHTS_BYTES = 1 << 30
 _OPERATORS_TEXT = """
 Abs Add And AveragePool Cast Clip Concat Constant ConstantOfShape Conv Div Equal Erf Exp Expand
 Flatten Gather Gemm GlobalAveragePool Greater HardSigmoid HardSwish Identity LayerNormalization
-LeakyRelu Less Log MatMul Max MaxPool Min Mul Neg Not Pad Pow Reciprocal ReduceMax ReduceMean
+LeakyRelu Less Log MatMul Max MaxPool Min Mod Mul Neg Not Pad Pow Reciprocal ReduceMax ReduceMean
 ReduceMin ReduceProd ReduceSum Relu Reshape Resize Shape Sigmoid Slice Softmax Split Sqrt Squeeze
 Sub Sum Tanh Transpose Unsqueeze Where
 """

@@ -2,6 +2,7 @@
 
     model.json     name, description, data, scores, sizes; see `ModelMetadata`
     tone.onnx      reduced copy -> grid of colour matrices (may be missing)
+    color.onnx     luma of a reduced copy, hints -> chroma (may be missing)
     repair.onnx    window of the photograph, grid -> restored window, marks
 
 Any ZIP program shows what is in it. Nothing in it is code.
@@ -24,8 +25,8 @@ from restore.errors import ModelError
 FORMAT = "old-pictures-restoration"
 FORMAT_VERSION = 1
 METADATA_NAME = "model.json"
-REPAIR, TONE = "repair", "tone"
-_GRAPHS = (REPAIR, TONE)
+REPAIR, TONE, COLOR = "repair", "tone", "color"
+_GRAPHS = (REPAIR, TONE, COLOR)
 _MAX_GRAPH_BYTES = 1 << 30
 _MAX_METADATA_BYTES = 1 << 24
 
@@ -43,6 +44,7 @@ class ModelMetadata:
         config: Of the network that was trained (JSON values); `restore` doesn't need it.
         alignment: Sides of windows are multiples of so many pixels, and windows start at one.
         look_px: Short side of the reduced copy for tone.onnx; 0 where there is none.
+        color_px: Likewise for color.onnx.
     """
 
     name: str
@@ -53,6 +55,7 @@ class ModelMetadata:
     config: Mapping[str, Any] = field(default_factory=dict)
     alignment: int = 1
     look_px: int = 0
+    color_px: int = 0
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,8 @@ def read_model(path: Path) -> ModelFile:
             for name in _GRAPHS
             if f"{name}.onnx" in names
         }
-    if REPAIR not in graphs or (TONE in graphs) != bool(metadata.look_px):
+    sides = {TONE: metadata.look_px, COLOR: metadata.color_px}
+    if REPAIR not in graphs or any((name in graphs) != bool(px) for name, px in sides.items()):
         raise ModelError(f"{path}: its graphs don't fit its description; export it again")
     for name, graph in graphs.items():
         try:
@@ -170,11 +174,13 @@ def _decode_metadata(path: Path, content: bytes) -> ModelMetadata:
         scores = {str(k): float(v) for k, v in document["scores"].items()}
         if not all(map(math.isfinite, scores.values())):
             raise ValueError("scores must be finite")
-        alignment, look_px = document["alignment"], document["look_px"]
+        alignment = document["alignment"]
         if type(alignment) is not int or not 1 <= alignment <= 256:
             raise ValueError(f"alignment {alignment!r}")
-        if type(look_px) is not int or not 0 <= look_px <= 1024:
-            raise ValueError(f"look_px {look_px!r}")
+        sides = {name: document.get(name, 0) for name in ("look_px", "color_px")}
+        for name, side in sides.items():
+            if type(side) is not int or not 0 <= side <= 1024:
+                raise ValueError(f"{name} {side!r}")
         return ModelMetadata(
             name=str(document["name"]),
             description=str(document["description"]),
@@ -183,7 +189,7 @@ def _decode_metadata(path: Path, content: bytes) -> ModelMetadata:
             created=str(document["created"]),
             config=dict(document["config"]),
             alignment=alignment,
-            look_px=look_px,
+            **sides,
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         line = " ".join(str(error).split())

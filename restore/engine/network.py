@@ -7,11 +7,12 @@ import threading
 from pathlib import Path
 from typing import Any, Literal, Self
 
+import cv2
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from restore.engine.model_file import REPAIR, TONE, ModelFile, default_model_path, read_model
+from restore.engine.model_file import COLOR, REPAIR, TONE, ModelFile, default_model_path, read_model
 from restore.engine.toning import make_neutral, replace_colors
 from restore.errors import ModelError, RestoreError
 from restore.ycc import measure_own_color
@@ -21,10 +22,8 @@ Floats = NDArray[np.float32]
 Device = Literal["auto", "cpu", "cuda", "coreml", "directml", "mps"]
 DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda", "coreml", "directml", "mps")
 
-# Sides of what tone.onnx takes are multiples of this, and no larger than the limit.
+# Sides of what tone.onnx and color.onnx take are multiples of this, and no larger than the limit.
 _LOOK_ALIGNMENT, _LOOK_MAX_PX = 32, 1024
-# Input of tone.onnx of weights that take hints: (1, 3, h, w) Cb, Cr and where there are any.
-HINTS = "hints"
 # A cell of the reduced copy that hints cover to this share has their colour.
 _HINT_COVER = 0.2
 # ONNX Runtime's names; "auto" takes the first that is installed. Apple's mps is reached by Core ML.
@@ -105,18 +104,16 @@ class Network:
 
     @property
     def takes_hints(self) -> bool:
-        """Whether the weights have an input for hints of colour."""
-        tone = self._sessions.get(TONE)
-        return tone is not None and any(given.name == HINTS for given in tone.get_inputs())
+        """Whether the weights can lay colours, and so take hints of them."""
+        return COLOR in self._sessions
 
-    def look(self, reduced: Floats, hints: Floats | None = None) -> Floats:
+    def look(self, reduced: Floats) -> Floats:
         """Settle a photograph's tone and colour from a reduced copy of the whole.
 
         A photograph whose colours are nothing but toning gets those of its neutral copy.
 
         Args:
             reduced: (h, w, 3) sRGB in [0, 1].
-            hints: (h, w, 3) from `paint_hints`; None: there are none.
 
         Returns:
             (12, h', w') grid of colour matrices, for `repair`; zeros change nothing.
@@ -124,12 +121,31 @@ class Network:
         if TONE not in self._sessions:
             return np.zeros((12, 1, 1), np.float32)
         small = _reduce(reduced, self.metadata.look_px)
-        given = None if hints is None else _fit_hints(hints, *small.shape[:2])
-        grid = self._look_once(small, given)
+        grid = self._look_once(small)
         toning = 1 - 2 * measure_own_color(small)  # none from the first doubt on
         if toning > 0:
-            grid = replace_colors(grid, self._look_once(make_neutral(small), given), toning)
+            grid = replace_colors(grid, self._look_once(make_neutral(small)), toning)
         return grid
+
+    def lay_color(self, luma: Floats, hints: Floats | None = None) -> Floats:
+        """Give colours to a photograph.
+
+        Args:
+            luma: (h, w) of a reduced copy, in [0, 1].
+            hints: (h, w, 3): Cb and Cr in [-0.5, 0.5], and 1 where there is a hint, else all 0.
+
+        Returns:
+            (h, w, 2) Cb and Cr.
+        """
+        small = _reduce(luma[..., None], self.metadata.color_px)
+        if hints is None:
+            given = np.zeros((*small.shape[:2], 3), np.float32)
+        else:
+            given = _fit_hints(hints, *small.shape[:2])
+        chroma = self._run(COLOR, {"luma": _to_tensor(small), "hints": _to_tensor(given)})[0][0]
+        planes = np.ascontiguousarray(chroma.transpose(1, 2, 0))
+        size = (luma.shape[1], luma.shape[0])
+        return cv2.resize(planes, size, interpolation=cv2.INTER_LINEAR).astype(np.float32)
 
     def repair(
         self,
@@ -166,11 +182,8 @@ class Network:
         restored, marks = self._run(REPAIR, feed)
         return restored[0].transpose(1, 2, 0), marks[0, 0]
 
-    def _look_once(self, reduced: Floats, hints: Floats | None) -> Floats:
-        feed = {"photo": _to_tensor(reduced)}
-        if self.takes_hints:
-            feed[HINTS] = _to_tensor(np.zeros_like(reduced) if hints is None else hints)
-        grid: Floats = self._run(TONE, feed)[0][0]
+    def _look_once(self, reduced: Floats) -> Floats:
+        grid: Floats = self._run(TONE, {"photo": _to_tensor(reduced)})[0][0]
         return grid
 
     def _run(self, name: str, feed: dict[str, Floats]) -> list[Any]:
@@ -227,7 +240,7 @@ def count_usable_cores() -> int:
 
 
 def _reduce(photo: Floats, side_px: int) -> Floats:
-    """A copy (h, w, 3) whose short side is about side_px and whose sides tone.onnx takes."""
+    """A copy (h, w, C) whose short side is about side_px and whose sides a graph takes."""
     scale = side_px / min(photo.shape[:2])
     step = _LOOK_ALIGNMENT
     height, width = (

@@ -134,6 +134,18 @@ class LowFrequencies:
         return self._enlarger.rows(means, y0, y1, first)
 
 
+class LaidColor(NamedTuple):
+    """Colours for a photograph without any, or for the places that hints reach.
+
+    Attributes:
+        chroma: (h, w, 2) Cb and Cr, on the reduced copy.
+        share: (h, w) in [0, 1]: how much they take the place of what was there.
+    """
+
+    chroma: Floats
+    share: Floats
+
+
 class GlobalPass:
     """What the reduced copy says about tone and colour."""
 
@@ -146,6 +158,7 @@ class GlobalPass:
         own_color: float,
         height: int,
         width: int,
+        laid: LaidColor | None = None,
     ) -> None:
         """Prepare the maps.
 
@@ -156,17 +169,25 @@ class GlobalPass:
             own_color: Of the photograph, from `measure_own_color`.
             height: Of the photograph, px.
             width: Of the photograph, px.
+            laid: Colours that take the place of those in `restored`.
         """
         change = to_ycc(restored - reduced)
         low = LowFrequencies(marks.shape[0], marks.shape[1], CELL_REDUCED_PX)
         low.add(0, change, marks)
         self._tone = low.rows(0, len(marks))[..., :1]
         luma, chroma = to_ycc(restored)[..., 0], change[..., 1:]
-        if own_color < 1:
-            own = to_ycc(reduced)[..., 1:]
+        own = to_ycc(reduced)[..., 1:]
+        self.bends = laid is None
+        if laid is not None:
+            chroma = chroma + laid.share[..., None] * (laid.chroma - own - chroma)
+        elif own_color < 1:
             even = _even_out_colors(luma, own + chroma, marks) - own
             chroma = chroma + np.float32(1 - own_color) * (even - chroma)
         self._slope, self._offset = _fit_chroma(luma, chroma, marks)
+        # What follows no edge of luma: so that nothing that was laid is blurred by the fit.
+        self._rest = np.zeros((1, 1, 2), np.float32)
+        if laid is not None:
+            self._rest = chroma - (self._slope * luma[..., None] + self._offset)
         self._enlarger = Enlarger(height / marks.shape[0], width / marks.shape[1], width)
 
     def part(self, top: int, left: int, width: int) -> GlobalPass:
@@ -182,7 +203,8 @@ class GlobalPass:
     def chroma(self, y0: int, y1: int, luma: Floats) -> Floats:
         """(y1 - y0, W, 2) change of chroma, along the edges of the restored luma (h, W)."""
         slope = self._enlarger.rows(self._slope, y0, y1)
-        return slope * luma[..., None] + self._enlarger.rows(self._offset, y0, y1)
+        fitted = slope * luma[..., None] + self._enlarger.rows(self._offset, y0, y1)
+        return fitted if self.bends else fitted + self._enlarger.rows(self._rest, y0, y1)
 
 
 def _even_out_colors(luma: Floats, chroma: Floats, marks: Floats) -> Floats:
@@ -286,7 +308,8 @@ def fuse(
     # In a photograph that stays monochrome, mended places must not become coloured.
     mended = weights.repair * max(own_color, weights.color)
     applied[..., 1:] = weights.color * chroma + mended * marks[..., None] * detail[..., 1:]
-    _keep_plausible(own[..., 1:], applied[..., 1:])
+    if whole is None or whole.bends:
+        _keep_plausible(own[..., 1:], applied[..., 1:])
     return fit_gamut(photo, photo + to_rgb(applied))
 
 

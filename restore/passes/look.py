@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from restore.engine.network import Network
 from restore.errors import RestoreError
 from restore.hints import Hint, paint_hints
-from restore.passes.fusion import Floats, GlobalPass
+from restore.passes.fusion import Floats, GlobalPass, LaidColor
 from restore.passes.local import Band, restore_bands
 from restore.passes.marks import EditedMarks, KnownMarks, Marks, MarksArray, find_wide
 from restore.passes.source import RowSource, SourcePixels
 from restore.passes.windows import Cutting
-from restore.ycc import measure_own_color
+from restore.ycc import LUMA_WEIGHTS, measure_own_color
 
 # Short side of the reduced copy for the global pass, and the area it may have.
 GLOBAL_SIDE_PX = 256
@@ -26,6 +26,8 @@ _GLOBAL_AREA_PX = 1_000_000
 # Up to this much larger than the reduced copy, the local pass sees the photograph as a whole, and
 # if it has colours, that is all; colours laid on others are evened out by a global pass.
 _ONE_PASS_SCALE = 1.5
+# Chroma by which the reach of hints is probed; from which reach on they count, and count fully.
+_PROBE, _FAR, _NEAR = 0.12, 0.1, 0.6
 NO_HINTS = "the weights {} can't take hints of colour; leave the hints out, or give other weights"
 
 
@@ -85,20 +87,43 @@ def look_at(
     small = (max(1, round(height / scale)), max(1, round(width / scale)))
     reduced = SourcePixels(source).to_photo(source.reduced(*small))
     own_color = measure_own_color(reduced)
-    if not hints:
-        grid = network.look(reduced)
-    elif network.takes_hints:
-        grid = network.look(reduced, paint_hints(hints, *small, of=(height, width)))
-    else:
+    if hints and not network.takes_hints:
         raise RestoreError(NO_HINTS.format(network.metadata.name))
-    if one_pass and own_color == 1:
+    grid = network.look(reduced)
+    if one_pass and own_color == 1 and not hints:
         return Look(own_color, grid, None, None, scale, given)
     copy_known = None if given is None else given.added.whole(*small)
     restored, marks = _restore_copy(network, reduced, grid, copy_known)
     wide = find_wide(marks, height, width)
     marks = marks if copy_known is None else np.maximum(marks, copy_known)
-    whole = GlobalPass(reduced, restored, marks, own_color=own_color, height=height, width=width)
+    laid = None
+    if network.takes_hints and (own_color < 1 or hints):
+        painted = paint_hints(hints, *small, of=(height, width)) if hints else None
+        laid = _lay_color(network, restored, painted, own_color)
+    whole = GlobalPass(
+        reduced, restored, marks, own_color=own_color, height=height, width=width, laid=laid
+    )
     return Look(own_color, grid, whole, wide, scale, given)
+
+
+def _lay_color(
+    network: Network, restored: Floats, hints: Floats | None, own_color: float
+) -> LaidColor:
+    """Colours for a reduced copy, and how much of them counts.
+
+    Everywhere, if the photograph has none of its own; else as far as the hints reach, which shows
+    when they are replaced by opposite colours.
+    """
+    luma = restored @ LUMA_WEIGHTS
+    chroma = network.lay_color(luma, hints)
+    share = np.full(luma.shape, 1 - own_color, np.float32)
+    if hints is not None and own_color > 0:
+        probe = np.array([_PROBE, 0, 1], np.float32) * hints[..., 2:]
+        opposite = np.array([-1, 1, 1], np.float32) * probe
+        apart = np.subtract(network.lay_color(luma, probe), network.lay_color(luma, opposite))
+        reach = np.hypot(apart[..., 0], apart[..., 1]) / np.float32(2 * _PROBE)
+        share = np.maximum(share, ((reach - _FAR) / (_NEAR - _FAR)).clip(0, 1))
+    return LaidColor(chroma, share.astype(np.float32))
 
 
 def _restore_copy(

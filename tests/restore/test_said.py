@@ -10,6 +10,7 @@ import pytest
 from photo_zoo import draw_photo, load_restorer
 
 from restore import Restorer, RestoreSettings
+from restore.hints import parse_hint
 from restore.passes.local import Band
 from restore.passes.look import Look, look_at
 from restore.passes.marks import EditedMarks
@@ -17,6 +18,7 @@ from restore.passes.part import Part, ask_part, fuse_part, read_part
 from restore.passes.run import RestoredRows, ask, fuse_said
 from restore.passes.windows import Tile
 from restore.restorer import ArraySource
+from restore.ycc import to_ycc
 
 CHANGED = load_restorer("tiny", tile_px=256)
 LARGE = draw_photo(700, 520)
@@ -113,42 +115,77 @@ def test_erased_mark_is_left_as_it_was() -> None:
     assert np.abs(replaced.astype(int) - erased).max() <= 1
 
 
-class Hinted:
-    """Takes hints: gives them to the whole photograph as a shift of colour."""
+class Painter:
+    """Lays red on what is bright; hints count in the third of the picture that they lie in."""
 
     alignment = 8
     takes_hints = True
 
-    def look(self, reduced: np.ndarray, hints: np.ndarray | None = None) -> np.ndarray:
-        """Remember what was given."""
-        self.seen = hints
+    def look(self, reduced: np.ndarray) -> np.ndarray:
+        """Settle nothing."""
         return np.zeros((12, 1, 1), np.float32)
+
+    def lay_color(self, luma: np.ndarray, hints: np.ndarray | None = None) -> np.ndarray:
+        """Chroma of the photograph."""
+        laid = np.zeros((*luma.shape, 2), np.float32)
+        laid[..., 1] = np.where(luma > 0.5, 0.1, 0)
+        if hints is not None:
+            thirds = np.array_split(np.arange(luma.shape[1]), 3)
+            for columns in thirds:
+                given = hints[:, columns, 2] > 0
+                if given.any():
+                    laid[:, columns] = hints[:, columns][given][:, :2].mean(axis=0)
+        return laid
 
     def repair(self, window: np.ndarray, *_: object) -> tuple[np.ndarray, np.ndarray]:
         """Change nothing."""
         return window, np.zeros(window.shape[:2], np.float32)
 
 
-def test_hints_reach_the_look() -> None:
-    """As chroma, and where it is given, on the reduced copy."""
-    from restore.hints import parse_hint
+PAINTER = Restorer(Painter())  # type: ignore[arg-type]
+GREEN = (parse_hint("90%,50%=#20a040"),)
 
-    network = Hinted()
-    hints = (parse_hint("260,350=#ff0000"),)
-    Restorer(network).restore(LARGE, RestoreSettings(hints=hints))  # type: ignore[arg-type]
-    assert network.seen is not None
-    height, width = network.seen.shape[:2]
-    cb, cr, given = network.seen[height // 2, width // 2]
-    assert given == 1
-    assert (cb, cr) == pytest.approx((-0.169, 0.5), abs=0.01)
-    assert network.seen[..., 2].mean() < 0.01
-    assert (network.seen[..., :2][network.seen[..., 2] == 0] == 0).all()
+
+def _chroma(photo: np.ndarray) -> np.ndarray:
+    return to_ycc(photo.astype(np.float32) / 255)[..., 1:]
+
+
+def test_laid_colours_are_those_of_the_network() -> None:
+    """On a grey photograph, sharp where luma is, neither averaged nor bent."""
+    grey = np.full((400, 520), 90, np.uint8)
+    grey[:, 300:] = 180
+    laid = _chroma(PAINTER.restore(grey).restored)
+    np.testing.assert_allclose(laid[:, :290, 1], 0, atol=0.01)
+    np.testing.assert_allclose(laid[:, 310:, 1], 0.1, atol=0.01)
+    edge = laid[200, 290:310, 1]
+    assert (np.abs(edge - 0) < 0.02).sum() + (np.abs(edge - 0.1) < 0.02).sum() >= 18
+
+
+def test_strong_hints_are_not_bent() -> None:
+    """A hint may be more colourful than photographs usually are."""
+    grey = np.full((400, 520), 90, np.uint8)
+    hints = (parse_hint("90%,50%=#c00000"),)
+    restored = PAINTER.restore(grey, RestoreSettings(hints=hints)).restored
+    wanted = _chroma(np.array([[[0xC0, 0, 0]]]))[0, 0]
+    np.testing.assert_allclose(_chroma(restored)[200, 500], wanted, atol=0.02)
+
+
+def test_hints_change_a_colour_photograph_where_they_reach() -> None:
+    """And nowhere else: there it stays as without them, bit for bit."""
+    plain = PAINTER.restore(LARGE).restored
+    hinted = PAINTER.restore(LARGE, RestoreSettings(hints=GREEN)).restored
+    np.testing.assert_array_equal(hinted[:, :330], plain[:, :330])
+    wanted = _chroma(np.array([[[0x20, 0xA0, 0x40]]]))[0, 0]
+    reached = _chroma(hinted)[120:, 380:500]
+    assert np.abs(reached - wanted).mean() < 0.03
+    assert np.abs(_chroma(plain)[120:, 380:500] - wanted).mean() > 0.1
+    luma = [to_ycc(p.astype(np.float32) / 255)[..., 0] for p in (plain, hinted)]
+    assert np.abs(luma[0] - luma[1]).max() < 0.01
 
 
 def test_weights_without_hints_say_so() -> None:
     """In one line, and nothing is coloured by other means."""
     from restore import RestoreError
-    from restore.hints import parse_hint
 
     settings = RestoreSettings(hints=(parse_hint("50%,50%=#ff0000"),))
     with pytest.raises(RestoreError, match="tiny can't take hints"):

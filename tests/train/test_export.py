@@ -67,6 +67,35 @@ def test_graphs_give_what_the_generator_gives(
     np.testing.assert_allclose(marks, true_marks, atol=2e-4)
 
 
+def test_colour_graph_gives_what_the_network_gives(tmp_path: Path) -> None:
+    """Mirror image and all, at any size, with hints and without."""
+    torch.manual_seed(0)
+    generator = Generator(replace(TINY, color_encoder="lite0", color_px=64)).eval()
+    color = generator.color_network
+    assert color is not None
+    with torch.no_grad():
+        color.out.weight.normal_(std=0.3)
+        for layer in (color.attend.out, color.attend_deep.out):
+            layer.weight.normal_(std=0.1)
+    export_generator(tmp_path / "c.zip", generator, ModelMetadata("c"), half=False)
+    network = Network.load(tmp_path / "c.zip", "cpu", num_threads=1)
+    assert network.takes_hints
+    assert not Network.load(MODELS / "tiny.zip", "cpu").takes_hints
+    for size in ((64, 96), (96, 64)):
+        luma = np.random.default_rng(0).random(size, dtype=np.float32)
+        hints = np.zeros((*size, 3), np.float32)
+        hints[10:20, 10:20] = (0.2, -0.1, 1)
+        for given in (None, hints):
+            x = torch.from_numpy(luma)[None, None]
+            h = torch.from_numpy(hints if given is not None else 0 * hints).permute(2, 0, 1)[None]
+            with torch.inference_mode():
+                chroma = (color(x, h) + color(x.flip(3), h.flip(3)).flip(3)) / 2
+                wide = torch.nn.functional.interpolate(chroma, scale_factor=2.0, mode="bilinear")
+            found = network.lay_color(luma, given)
+            np.testing.assert_allclose(found, wide[0].permute(1, 2, 0).numpy(), atol=1e-3)
+            assert np.abs(found).max() > 0.01
+
+
 def test_known_marks_are_painted_over(exported: tuple[Generator, Path]) -> None:
     """Marks that the caller knows change what is restored there."""
     network = Network.load(exported[1], "cpu", num_threads=1)

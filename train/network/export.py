@@ -19,7 +19,14 @@ from torch import Tensor, nn
 
 from degrade.errors import StoreError
 from degrade.store.whole import write_whole
-from restore.engine.model_file import METADATA_NAME, REPAIR, TONE, ModelMetadata, encode_metadata
+from restore.engine.model_file import (
+    COLOR,
+    METADATA_NAME,
+    REPAIR,
+    TONE,
+    ModelMetadata,
+    encode_metadata,
+)
 from train.errors import CheckpointError
 from train.network.generator import Generator
 from train.network.global_branch import ALIGNMENT, add_affine
@@ -65,6 +72,21 @@ class _Tone(nn.Module):
         return (grid + branch(photo.flip(3)).flip(3)) / 2  # (1, 12, h / 4, w / 4)
 
 
+class _Color(nn.Module):
+    """What color.onnx does: the mean of the chroma for a photograph and for its mirror image."""
+
+    def __init__(self, generator: Generator) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, luma: Tensor, hints: Tensor) -> Tensor:
+        network = self.generator.color_network
+        assert network is not None
+        chroma: Tensor = network(luma, hints)
+        mirrored: Tensor = network(luma.flip(3), hints.flip(3))
+        return (chroma + mirrored.flip(3)) / 2  # (1, 2, h / 2, w / 2)
+
+
 def export_generator(
     path: Path, generator: Generator, metadata: ModelMetadata, *, half: bool = True
 ) -> None:
@@ -92,10 +114,13 @@ def export_generator(
         config=generator.config.to_dict(),
         alignment=generator.alignment,
         look_px=generator.config.global_px,
+        color_px=generator.config.color_px if generator.color_network is not None else 0,
     )
     graphs = {REPAIR: _trace_repair(copy)}
     if copy.global_branch is not None:
         graphs[TONE] = _trace_tone(copy)
+    if copy.color_network is not None:
+        graphs[COLOR] = _trace_color(copy)
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         _add(archive, METADATA_NAME, encode_metadata(metadata))
@@ -186,6 +211,20 @@ def _trace_tone(generator: Generator) -> bytes:
         "grid": {2: "grid_height", 3: "grid_width"},
     }
     return _trace(_Tone(generator), example, ["grid"], free)
+
+
+def _trace_color(generator: Generator) -> bytes:
+    height, width = 4 * ALIGNMENT, 5 * ALIGNMENT
+    example = {
+        "luma": torch.rand(1, 1, height, width),
+        "hints": torch.zeros(1, 3, height, width),
+    }
+    free = {
+        "luma": {2: "height", 3: "width"},
+        "hints": {2: "height", 3: "width"},
+        "chroma": {2: "half_height", 3: "half_width"},
+    }
+    return _trace(_Color(generator), example, ["chroma"], free)
 
 
 def _trace(
