@@ -42,7 +42,7 @@ def write_models() -> None:
     MODELS.mkdir(exist_ok=True)
     for name, seed in (("tiny", 0), ("identity", None)):
         generator = tiny_generator(seed=seed)
-        export_generator(MODELS / f"{name}.zip", generator, ModelMetadata(name), half=False)
+        export_generator(MODELS / f"{name}.zip", generator, ModelMetadata(name), precision="fp32")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -15,6 +15,9 @@ from degrade.errors import DegradeError
 from restore.errors import RestoreError
 from train.config import LOSS_NAMES, TrainConfig, list_presets, load_preset
 from train.errors import ConfigError, TrainError
+
+if TYPE_CHECKING:
+    from train.network.export import Precision
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -210,10 +213,10 @@ def evaluate(
 @click.option("--description", help="One sentence in the file.")
 @click.option(
     "--precision",
-    type=click.Choice(["fp16", "fp32"]),
+    type=click.Choice(["fp32", "fp16", "int8"]),
     default="fp16",
     show_default=True,
-    help="Of the stored weights.",
+    help="Of the stored weights; int8: of the largest layers, for restore.",
 )
 @click.option("--force", is_flag=True, help="Overwrite.")
 @_explain_errors
@@ -223,7 +226,7 @@ def export(
     output: Path | None,
     name: str | None,
     description: str | None,
-    precision: str,
+    precision: Precision,
     force: bool,
 ) -> None:
     """Write the weights of a run, finished or not, or of a file, as a file for restore.
@@ -241,7 +244,7 @@ def export(
         raise click.ClickException(f"{target}: exists; overwrite it with --force")
     from train.run.folder import export_weights
 
-    export_weights(source, target, name=name, description=description, half=precision == "fp16")
+    export_weights(source, target, name=name, description=description, precision=precision)
     click.echo(target)
 
 

@@ -37,7 +37,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Generator, Path]
     generator = lively_generator()
     path = tmp_path_factory.mktemp("export") / "toned.zip"
     metadata = ModelMetadata("toned", data={"size_px": 32}, scores={"x": 0.5}, created="2026-01-31")
-    export_generator(path, generator, metadata, half=False)
+    export_generator(path, generator, metadata, precision="fp32")
     return generator, path
 
 
@@ -77,7 +77,7 @@ def test_colour_graph_gives_what_the_network_gives(tmp_path: Path) -> None:
         color.out.weight.normal_(std=0.3)
         for layer in (color.attend.out, color.attend_deep.out):
             layer.weight.normal_(std=0.1)
-    export_generator(tmp_path / "c.zip", generator, ModelMetadata("c"), half=False)
+    export_generator(tmp_path / "c.zip", generator, ModelMetadata("c"), precision="fp32")
     network = Network.load(tmp_path / "c.zip", "cpu", num_threads=1)
     assert network.takes_hints
     assert not Network.load(MODELS / "tiny.zip", "cpu").takes_hints
@@ -130,6 +130,36 @@ def test_half_precision_halves_the_file_and_changes_little(
     loaded, _ = load_generator(tmp_path / "half.zip")
     for name, tensor in generator.state_dict().items():
         torch.testing.assert_close(loaded.state_dict()[name], tensor, rtol=1e-3, atol=1e-6)
+
+
+def test_large_layers_may_take_eight_bits(tmp_path: Path) -> None:
+    """One byte a weight there, and each within half a step of the true one."""
+    config = replace(TINY, widths=(8, 8, 256), decoder_blocks=(0, 0), encoder_blocks=(0, 0, 1))
+    generator = tiny_generator(config=config)
+    sizes = {}
+    for precision in ("fp16", "int8"):
+        path = tmp_path / f"{precision}.zip"
+        export_generator(path, generator, ModelMetadata("x"), precision=precision)
+        sizes[precision] = path.stat().st_size
+    large = [n for n, p in generator.named_parameters() if p.numel() >= 1 << 19]
+    num = sum(p.numel() for p in generator.parameters() if p.numel() >= 1 << 19)
+    assert len(large) == 2
+    assert sizes["fp16"] - sizes["int8"] == pytest.approx(num, rel=0.01)
+    loaded, _ = load_generator(tmp_path / "int8.zip")
+    for name, tensor in generator.state_dict().items():
+        found = loaded.state_dict()[name]
+        if name in large:
+            step = tensor.abs().amax(dim=(1, 2, 3), keepdim=True) / 127
+            assert ((found - tensor).abs() <= 0.501 * step).all()
+        else:
+            torch.testing.assert_close(found, tensor, rtol=1e-3, atol=1e-6)
+    photo = np.random.default_rng(0).random((64, 64, 3), dtype=np.float32)
+    grid, place = np.zeros((12, 1, 1), np.float32), (np.ones((64, 1), np.float32),) * 2
+    outputs = [
+        Network.load(tmp_path / f"{p}.zip", "cpu", num_threads=1).repair(photo, grid, place)[0]
+        for p in ("fp16", "int8")
+    ]
+    assert 0 < np.abs(outputs[0] - outputs[1]).max() < 2 / 255
 
 
 def test_models_of_the_tests_are_what_export_writes(

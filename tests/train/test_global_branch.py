@@ -128,7 +128,7 @@ def test_window_gets_the_grid_of_the_whole() -> None:
 
 def export(generator: Generator, folder: Path, **options: int) -> Restorer:
     """A restorer that runs a generator's exported graphs."""
-    export_generator(folder / "model.zip", generator, ModelMetadata("shaken"), half=False)
+    export_generator(folder / "model.zip", generator, ModelMetadata("shaken"), precision="fp32")
     return Restorer.load(folder / "model.zip", "cpu", num_threads=1, **options)
 
 

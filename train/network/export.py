@@ -1,7 +1,8 @@
 """Write a generator as a file of weights for `restore`, and read weights back from such a file.
 
 The graphs are traced from torch with free height and width. Weights are stored in half precision,
-each under its name in the generator, so that training can start from an exported file.
+the largest on request in eight bits, each under its name in the generator, so that training can
+start from an exported file.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from degrade.errors import StoreError
@@ -33,7 +36,11 @@ from train.network.global_branch import ALIGNMENT, add_affine
 
 _OPSET = 18
 _PREFIX = "generator."
-_WIDENED = ".wide"
+_WIDENED, _SCALE = ".wide", ".scale"
+# Weights of as many numbers may be stored in eight bits.
+_MIN_BYTE_SIZED = 1 << 19
+
+Precision = Literal["fp32", "fp16", "int8"]
 # Weights of fewer numbers stay in single precision: constants of the arithmetic are among them.
 _MIN_HALVED = 8
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # ZIP's first moment: equal weights give equal bytes
@@ -88,7 +95,7 @@ class _Color(nn.Module):
 
 
 def export_generator(
-    path: Path, generator: Generator, metadata: ModelMetadata, *, half: bool = True
+    path: Path, generator: Generator, metadata: ModelMetadata, *, precision: Precision = "fp16"
 ) -> None:
     """Write a generator for `restore`; an existing file is replaced at once or not at all.
 
@@ -96,7 +103,8 @@ def export_generator(
         path: File to write (.zip); its folder must exist.
         generator: Of any device and precision; it is left as it is.
         metadata: What the file is to say; sizes and configuration are filled in.
-        half: Store float16 instead of float32.
+        precision: Of the stored weights. "int8" takes eight bits a weight where a layer has half a
+            million of them, with a scale for each output channel, and float16 elsewhere.
 
     Raises:
         CheckpointError: If a weight isn't finite in that precision, the packages for exporting
@@ -107,7 +115,7 @@ def export_generator(
     copy.load_state_dict({k: v.detach().float().cpu() for k, v in generator.state_dict().items()})
     copy.requires_grad_(False).eval()
     for name, tensor in copy.state_dict().items():
-        if not torch.isfinite(tensor.half() if half else tensor).all():
+        if not torch.isfinite(tensor if precision == "fp32" else tensor.half()).all():
             raise CheckpointError(f"{path}: {name} isn't finite; nothing was written")
     metadata = replace(
         metadata,
@@ -125,7 +133,7 @@ def export_generator(
     with zipfile.ZipFile(content, "w") as archive:
         _add(archive, METADATA_NAME, encode_metadata(metadata))
         for name, graph in graphs.items():
-            _add(archive, f"{name}.onnx", _encode_graph(graph, half=half))
+            _add(archive, f"{name}.onnx", _encode_graph(graph, precision))
     try:
         write_whole(path, [content.getvalue()])
     except StoreError as error:
@@ -162,9 +170,11 @@ def read_weights(path: Path) -> dict[str, Tensor]:
                 if not entry.endswith(".onnx"):
                     continue
                 graph = onnx.load_from_string(archive.read(entry)).graph
+                stored_arrays = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
                 for stored in graph.initializer:
-                    if stored.name.startswith(_PREFIX):
-                        values = numpy_helper.to_array(stored).astype(np.float32)
+                    if stored.name.startswith(_PREFIX) and not stored.name.endswith(_SCALE):
+                        values = stored_arrays[stored.name].astype(np.float32)
+                        values *= stored_arrays.get(stored.name + _SCALE, np.float32(1))
                         weights[stored.name.removeprefix(_PREFIX)] = torch.from_numpy(values)
                 for node in graph.node:  # equal weights are stored once
                     if node.op_type == "Identity" and node.output[0].startswith(_PREFIX):
@@ -180,6 +190,14 @@ def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
     entry = zipfile.ZipInfo(name, _EPOCH)
     entry.external_attr = 0o644 << 16
     archive.writestr(entry, content)
+
+
+def _quantise(values: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Weights (O, ...) as steps of -127..127, and the size of a step for each output channel."""
+    axes = tuple(range(1, values.ndim))
+    scale = np.abs(values).max(axis=axes, keepdims=True) / np.float32(127)
+    scale = np.maximum(scale, np.float32(1e-12))
+    return np.rint(values / scale).astype(np.int8), scale
 
 
 def _trace_repair(generator: Generator) -> bytes:
@@ -255,30 +273,40 @@ def _trace(
     return content.getvalue()
 
 
-def _encode_graph(traced: bytes, *, half: bool) -> bytes:
-    """Serialise a graph; large weights in half precision, widened again when it is loaded."""
+def _encode_graph(traced: bytes, precision: Precision) -> bytes:
+    """Serialise a graph; weights are stored narrowly, and widened again when it is loaded."""
     import onnx
     from onnx import numpy_helper
 
     model = onnx.load_from_string(traced)
     graph = model.graph
-    widened = []
+    widened, multiply, scales = [], [], []
     for stored in graph.initializer:
         values = numpy_helper.to_array(stored)
-        if not half or values.dtype != np.float32 or not stored.name.startswith(_PREFIX):
+        if precision == "fp32" or values.size < _MIN_HALVED:
             continue
-        if values.size < _MIN_HALVED:
+        if values.dtype != np.float32 or not stored.name.startswith(_PREFIX):
             continue
         name = stored.name + _WIDENED
         for node in graph.node:
             for i, used in enumerate(node.input):
                 if used == stored.name:
                     node.input[i] = name
-        stored.CopyFrom(numpy_helper.from_array(values.astype(np.float16), stored.name))
+        cast = name
+        if precision == "int8" and values.size >= _MIN_BYTE_SIZED:
+            steps, scale = _quantise(values)
+            cast, scale_name = stored.name + ".steps", stored.name + _SCALE
+            scales.append(numpy_helper.from_array(scale, scale_name))
+            multiply.append(onnx.helper.make_node("Mul", [cast, scale_name], [name]))
+            values = steps
+        else:
+            values = values.astype(np.float16)
+        stored.CopyFrom(numpy_helper.from_array(values, stored.name))
         widened.append(
-            onnx.helper.make_node("Cast", [stored.name], [name], to=onnx.TensorProto.FLOAT)
+            onnx.helper.make_node("Cast", [stored.name], [cast], to=onnx.TensorProto.FLOAT)
         )
-    nodes = [*widened, *graph.node]
+    graph.initializer.extend(scales)
+    nodes = [*widened, *multiply, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
     for node in graph.node:  # the exporter notes where it came from, with paths

@@ -13,7 +13,7 @@ from restore.engine.model_file import ModelMetadata
 from train.config import TrainConfig, decode_config, encode_config
 from train.errors import RunError
 from train.network.checkpoint import load_generator, read_info, save_generator
-from train.network.export import export_generator
+from train.network.export import Precision, export_generator
 from train.network.generator import Generator
 from train.run.state import STATE_NAME, load_state
 
@@ -71,7 +71,7 @@ def export_weights(
     *,
     name: str | None = None,
     description: str | None = None,
-    half: bool = True,
+    precision: Precision = "fp16",
 ) -> None:
     """Write weights for `restore` (.zip), or as a checkpoint (.safetensors).
 
@@ -81,7 +81,7 @@ def export_weights(
         output: File to write; its suffix says which kind.
         name: Instead of the one that the weights have.
         description: Likewise.
-        half: Store float16 instead of float32.
+        precision: Of the stored weights; "int8" is for restore only.
 
     Raises:
         RunError: If there is no run, or the output is of no kind that is known.
@@ -101,7 +101,7 @@ def export_weights(
         known = info.metadata
     metadata = replace(known, name=name or known.name, description=description or known.description)
     if output.suffix == ".zip":
-        export_generator(output, generator, metadata, half=half)
+        export_generator(output, generator, metadata, precision=precision)
     else:
-        dtype = torch.float16 if half else torch.float32
+        dtype = torch.float32 if precision == "fp32" else torch.float16
         save_generator(output, generator, metadata, dtype=dtype)
