@@ -18,7 +18,7 @@ import msgspec
 
 from degrade.build.engine import render_shards
 from degrade.build.options import BuildOptions, make_settings
-from degrade.build.plan import Plan, PlanInfo, ShardPlan, make_plan, read_plan_info
+from degrade.build.plan import Plan, PlanInfo, ShardPlan, make_plan, read_odd_keys, read_plan_info
 from degrade.build.renderer import Job
 from degrade.build.sources import Source, open_source
 from degrade.build.work import (
@@ -144,7 +144,8 @@ def _finish(
 ) -> Manifest:
     """Gather the shards' reports into the manifest."""
     infos: list[ShardInfo] = []
-    counts: Counter[str] = Counter()
+    odd_keys = read_odd_keys(out / WORK_NAME)
+    counts = Counter(rejection.reason for rejection in odd_keys)
     digest = hashlib.blake2b(digest_size=32)
     for shard in shards:
         report = read_shard_report(out / shard.name)
@@ -155,13 +156,14 @@ def _finish(
         split: sum(info.num_pairs for info in infos if info.split == split)
         for split in ("train", "val")
     }
+    num_photos = plan.num_photos + plan.num_odd
     if not any(num_pairs.values()):
         why = ", ".join(f"{count:,} {reason}" for reason, count in sorted(counts.items()))
         example = read_shard_report(out / shards[0].name).rejections[0]
         clear_results(out)
         (out / WORK_NAME / SETTINGS_NAME).unlink()
         raise SourceError(
-            f"{source.path}: none of {plan.num_photos:,} photographs can be used: {why}"
+            f"{source.path}: none of {num_photos:,} photographs can be used: {why}"
             f" (such as {example.key}: {example.detail})"
         )
     manifest = Manifest(
@@ -170,7 +172,7 @@ def _finish(
         source=SourceInfo(
             kind=source.kind,
             path=source.path.as_posix(),
-            num_photos=plan.num_photos,
+            num_photos=num_photos,
             fingerprint=plan.fingerprint,
         ),
         num_train=num_pairs["train"],
@@ -183,8 +185,11 @@ def _finish(
         out / REJECTED_NAME,
         (
             msgspec.json.encode(rejection) + b"\n"
-            for shard in shards
-            for rejection in read_shard_report(out / shard.name).rejections
+            for rejections in (
+                odd_keys,
+                *(read_shard_report(out / shard.name).rejections for shard in shards),
+            )
+            for rejection in rejections
         ),
     )
     write_record(out / MANIFEST_NAME, manifest)

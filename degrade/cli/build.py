@@ -98,8 +98,8 @@ def build(**options: Any) -> None:
 
     SOURCE is a folder of photographs, or an LMDB such as LSUN's. A build that was interrupted is
     finished by the same command. Photographs that can't be used are listed in
-    OUT/rejected.jsonl with the reason; if some can't be read or decoded at all, the build
-    is finished without them and the exit status is 1.
+    OUT/rejected.jsonl with the reason; if some can't be read, decoded or named at all, the
+    build is finished without them and the exit status is 1.
 
     \b
     Examples:
@@ -135,7 +135,8 @@ def _report_build(out: Path, manifest: Manifest) -> None:
         what = ", ".join(f"{count:,} {reason}" for reason, count in counts.items())
         click.echo(f"left out: {what} (see {out / REJECTED_NAME})")
     num_broken = counts.get("undecodable", 0) + counts.get("unreadable", 0)
-    if num_broken:
-        raise click.ClickException(
-            f"the build is whole, but {num_broken:,} photographs could not be read or decoded"
-        )
+    num_odd = counts.get("odd-key", 0)
+    faults = [f"{num_broken:,} photographs could not be read or decoded"] if num_broken else []
+    faults += [f"{num_odd:,} have keys or names that aren't UTF-8"] if num_odd else []
+    if faults:
+        raise click.ClickException(f"the build is whole, but {' and '.join(faults)}")

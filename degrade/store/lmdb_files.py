@@ -14,6 +14,7 @@ import lmdb
 from degrade.errors import StoreError
 
 _MAX_OPEN = 64
+_MAGIC = b"\xde\xc0\xef\xbe"
 
 
 def shorten(error: Exception) -> str:
@@ -42,12 +43,22 @@ def find_needed_size(data_path: Path) -> int:
     metas = [
         struct.unpack_from("<QQ", page, 136)  # the last page's number, the transaction's
         for page in pages
-        if len(page) == 152 and page[16:20] == b"\xde\xc0\xef\xbe"
+        if len(page) == 152 and page[16:20] == _MAGIC
     ]
     if len(metas) != 2:
         raise StoreError(f"{data_path}: not an LMDB file, or cut off")
     last_page, _ = max(metas, key=lambda meta: meta[1])
     return (int(last_page) + 1) * page_size
+
+
+def is_lmdb(path: Path) -> bool:
+    """Tell an LMDB file from others by its first bytes, whatever its name.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    with path.open("rb") as file:
+        return file.read(20)[16:] == _MAGIC
 
 
 def check_whole(data_path: Path) -> None:
