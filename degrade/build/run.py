@@ -8,7 +8,9 @@ the manifest is written, the folder ``.building`` keeps the settings and the pla
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import time
 from collections import Counter
 from collections.abc import Generator
 from contextlib import closing
@@ -20,6 +22,7 @@ from degrade.build.engine import render_shards
 from degrade.build.options import BuildOptions, make_settings
 from degrade.build.plan import Plan, PlanInfo, ShardPlan, make_plan, read_odd_keys, read_plan_info
 from degrade.build.renderer import Job
+from degrade.build.runs import Run, append_run
 from degrade.build.sources import Source, open_source
 from degrade.build.work import (
     REJECTED_NAME,
@@ -27,6 +30,7 @@ from degrade.build.work import (
     check_settings,
     clear_results,
     open_work,
+    sweep,
 )
 from degrade.errors import SourceError, StoreError
 from degrade.profile import Profile, load_profile
@@ -95,16 +99,39 @@ def _make_shards(
         write_record(work / SETTINGS_NAME, settings)
     with Plan(work, info, options.variants) as plan:
         shards = list(plan.list_shards())
-    for stale in out.glob(".*.tmp"):
-        shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
-    todo = [shard for shard in shards if not (out / shard.name).exists()]
-    job = Job(out, work, info, source, profile, options.textures, settings)
-    num_before = info.num_photos - sum(shard.stop - shard.start for shard in todo)
-    yield Step("rendering", num_before, info.num_photos)
-    with closing(render_shards(job, todo, options.num_workers)) as counts:
-        for num_done in counts:
-            yield Step("rendering", num_before + num_done, info.num_photos)
-    return _finish(out, source, settings, info, shards)
+    sweep(out)
+    there = set(os.listdir(out))
+    todo = [shard for shard in shards if shard.name not in there]
+    job = Job(out, work, info, source, profile, options.textures, settings, options.scratch)
+    run = Run(engine="processes")
+    began = time.monotonic()
+    try:
+        yield from _render(job, todo, options, run)
+        sweep(out)  # of workers that died elsewhere
+        manifest = _finish(out, source, settings, info, shards)
+        run.is_finished = True
+    finally:
+        run.seconds = round(time.monotonic() - began, 3)
+        if (work / SETTINGS_NAME).exists():
+            append_run(out, run)
+    shutil.rmtree(work, ignore_errors=True)
+    return manifest
+
+
+def _render(
+    job: Job, todo: list[ShardPlan], options: BuildOptions, run: Run
+) -> Generator[Step, None, None]:
+    """Render the shards that are missing; count pairs, those of earlier runs included."""
+    num_all = job.plan_info.num_photos
+    num_before = num_all - sum(shard.stop - shard.start for shard in todo)
+    yield Step("rendering", num_before * options.variants, num_all * options.variants, "pair")
+    with closing(render_shards(job, todo, options, run)) as steps:
+        for step in steps:
+            yield step._replace(
+                num_done=(num_before + step.num_done) * options.variants,
+                num_all=num_all * options.variants,
+                unit="pair",
+            )
 
 
 def _find_plan(
@@ -194,5 +221,4 @@ def _finish(
     )
     write_record(out / MANIFEST_NAME, manifest)
     sync_folder(out)
-    shutil.rmtree(out / WORK_NAME, ignore_errors=True)
     return manifest

@@ -20,7 +20,13 @@ from typing import Protocol
 import lmdb
 
 from degrade.errors import SourceError, StoreError
-from degrade.store.lmdb_files import check_whole, is_lmdb, shorten
+from degrade.store.lmdb_files import (
+    check_whole,
+    hold_environment,
+    is_lmdb,
+    release_environment,
+    shorten,
+)
 from degrade.store.manifest import DATA_NAME, MANIFEST_NAME, SHARD_INFO_NAME
 
 PHOTO_SUFFIXES = frozenset(
@@ -63,6 +69,9 @@ class Source(Protocol):
             SourceError: If it has gone since the keys were listed.
             OSError: If it cannot be read.
         """
+
+    def make_portable(self) -> Source:
+        """The same source for a process elsewhere, which reads photographs but lists no keys."""
 
     def close(self) -> None:
         """Let go of what is open in this process; it opens again when needed."""
@@ -180,6 +189,10 @@ class FolderSource:
             if path.is_symlink():
                 raise
             raise SourceError(f"{path}: gone since the photographs were listed") from None
+
+    def make_portable(self) -> FolderSource:
+        """With an absolute path and without a list."""
+        return FolderSource(Path(os.path.abspath(self.path)))
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -300,28 +313,24 @@ class LsunSource:
 
     def _begin(self) -> tuple[lmdb.Environment, lmdb.Transaction]:
         if self._open is None or self._open[0] != os.getpid():
-            if self._open is not None:  # the parent's, before a fork
-                self._open[1].close()
             try:
-                env = lmdb.open(
-                    os.fspath(self.data_path),
-                    subdir=False,
-                    readonly=True,
-                    lock=False,
-                    readahead=False,
-                )
+                env = hold_environment(self.data_path)
             except lmdb.Error as error:
                 raise SourceError(f"{self.data_path}: cannot be read: {shorten(error)}") from error
             # Buffers let glimpse see a value's length without reading its pages.
             self._open = os.getpid(), env, env.begin(buffers=True)
         return self._open[1], self._open[2]
 
+    def make_portable(self) -> LsunSource:
+        """With absolute paths and without a list."""
+        return LsunSource(Path(os.path.abspath(self.path)), Path(os.path.abspath(self.data_path)))
+
     def close(self) -> None:
         """Close the database; it opens again when needed."""
         if self._open is not None:
             if self._open[0] == os.getpid():
                 self._open[2].abort()
-            self._open[1].close()
+                release_environment(self.data_path)
             self._open = None
 
     def _find_listed(self, names: Iterable[str]) -> Iterator[str]:

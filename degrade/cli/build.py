@@ -14,8 +14,11 @@ from degrade.cli.options import (
     SEED,
     explain_errors,
     profile_option,
+    refuse_both,
+    scheduler_option,
     show_progress,
     textures_option,
+    wait_option,
 )
 
 if TYPE_CHECKING:
@@ -92,6 +95,14 @@ _INTERRUPTED = 130
     show_default=True,
     help="Processes to render with; the result is the same for any number.",
 )
+@scheduler_option
+@wait_option
+@click.option(
+    "--scratch",
+    metavar="DIR",
+    type=PATH,
+    help="Build shards in DIR, on each worker's own disk, and move those that are whole to OUT.",
+)
 @click.option("--force", is_flag=True, help="Build anew over a finished or begun build.")
 def build(**options: Any) -> None:
     """Build pairs of clean and damaged photographs from SOURCE into the folder OUT.
@@ -105,12 +116,14 @@ def build(**options: Any) -> None:
     Examples:
       degrade build photos/ pairs/ --seed 42 --workers 4
       degrade build lsun/person_train/ pairs/ --seed 42 --size 128 --limit 20000
+      degrade build photos/ pairs/ --seed 42 --scheduler tcp://10.0.0.1:8786 --scratch /tmp
     """  # noqa: D301 - click wants the backspace itself
     from degrade.build.options import BuildOptions
     from degrade.build.run import build_pairs
     from degrade.build.workers import keep_freed_memory
     from degrade.store.manifest import WORK_NAME
 
+    refuse_both(options["num_workers"], options["scheduler"])
     chosen = BuildOptions(**options)
     keep_freed_memory()
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -7,6 +7,7 @@ import struct
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import lmdb
@@ -71,6 +72,47 @@ def check_whole(data_path: Path) -> None:
     size = data_path.stat().st_size
     if size < needed:
         raise StoreError(f"{data_path}: cut off: {size:,} bytes of {needed:,}; copy it again")
+
+
+@dataclass
+class _Held:
+    env: lmdb.Environment
+    num_holders: int
+
+
+_held: dict[tuple[int, str], _Held] = {}
+_lock = threading.Lock()
+
+
+def hold_environment(data_path: Path) -> lmdb.Environment:
+    """Open a file that is read for long, or share it with others of this process that hold it.
+
+    LMDB refuses to open a file twice in one process. `release_environment` lets go of it.
+
+    Raises:
+        lmdb.Error: If it cannot be opened.
+    """
+    key = os.getpid(), os.path.realpath(data_path)
+    with _lock:
+        if key not in _held:
+            for stale in [other for other in _held if other[0] != key[0]]:
+                _held.pop(stale).env.close()  # the parent's, before a fork
+            env = lmdb.open(key[1], subdir=False, readonly=True, lock=False, readahead=False)
+            _held[key] = _Held(env, 0)
+        _held[key].num_holders += 1
+        return _held[key].env
+
+
+def release_environment(data_path: Path) -> None:
+    """Let go of a file; the last who does closes it."""
+    key = os.getpid(), os.path.realpath(data_path)
+    with _lock:
+        held = _held.get(key)
+        if held is None:
+            return
+        held.num_holders -= 1
+        if held.num_holders == 0:
+            _held.pop(key).env.close()
 
 
 class Environments:

@@ -54,6 +54,7 @@ def test_build_leaves_nothing_but_its_results(photos: Path, tmp_path: Path) -> N
         "data.mdb",
         "manifest.json",
         "rejected.jsonl",
+        "runs.jsonl",
         "shard.json",
         "train-00000.lmdb",
     ]
