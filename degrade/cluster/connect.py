@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 _CONNECT_SECONDS = 10
-_LOGGERS = ("distributed", "tornado", "asyncio")
+_LOGGERS = ("distributed", "distributed.client", "tornado", "tornado.application", "asyncio")
 
 
 @contextmanager
@@ -76,7 +76,7 @@ def open_cluster(scheduler: str) -> Iterator[Client]:
 
 
 def _find_target(scheduler: str) -> dict[str, str]:
-    if "://" in scheduler:
+    if scheduler.startswith(("tcp://", "tls://")):
         return {"address": scheduler}
     if Path(scheduler).is_file():
         return {"scheduler_file": scheduler}

@@ -20,8 +20,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from degrade.cluster.remote import Welcome, Work, close_work, open_work, run_task
-from degrade.errors import ClusterError, DegradeError, ScratchError
+from degrade.cluster.remote import Failure, Welcome, Work, close_work, open_work, run_task
+from degrade.errors import ClusterError, ScratchError
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -243,54 +243,48 @@ class _Dispatch:
         worker = self._workers.get(address)
         if worker is None or worker.future is not future:
             return None  # of a worker that was given up
-        if future.status == "finished":
-            return self._take_result(address, worker, future)
-        if future.status in ("cancelled", "lost"):
-            self._list_workers()  # raises if that is because the scheduler is lost
-            error: BaseException = RuntimeError("lost")
-        else:
-            error = future.exception(timeout=_ANSWER_SECONDS) or RuntimeError("unknown")
         task, worker.task = worker.task, None
-        if task is None:
-            self._refuse(address, worker, error)
-        else:
-            self._take_failure(address, worker, task, error)
+        result = self._read(future)
+        if isinstance(result, Failure):
+            if result.is_closed:
+                self._take_death(address, worker, task)
+            elif task is None or isinstance(result.error, ScratchError):
+                self._refuse(address, worker, task, result)
+            else:
+                self._take_failure(worker, task, result)
+            return None
+        if task is not None:
+            self._account.workers[address] = self._account.workers.get(address, 0) + 1
+            return Event(task, result)
+        assert isinstance(result, Welcome)
+        worker.host, worker.is_open = result.host, True
+        self._account.hosts[address] = result.host
         return None
 
-    def _take_result(self, address: str, worker: _Worker, future: Future[Any]) -> Event | None:
-        task, worker.task = worker.task, None
+    def _read(self, future: Future[Any]) -> object:
+        """What a future brought; whatever Dask makes of it is told as a failure."""
+        if future.status in ("cancelled", "lost"):
+            self._list_workers()  # raises if that is because the scheduler is lost
+            return Failure("lost", is_closed=True)
         try:
-            result = future.result(timeout=_ANSWER_SECONDS)
-        except Exception:  # it died with its result, which a task that is done again gives anew
-            if task is not None:
-                self._try_again(task, f"its worker on {worker.host} died", "killed {} workers")
-            self._workers.pop(address)
-            return None
-        if task is None:
-            assert isinstance(result, Welcome)
-            worker.host, worker.is_open = result.host, True
-            self._account.hosts[address] = result.host
-            return None
-        self._account.workers[address] = self._account.workers.get(address, 0) + 1
-        return Event(task, result)
+            return future.result(timeout=_ANSWER_SECONDS)
+        except Exception as error:
+            # A result that died with its worker; Dask's own count of deaths; else a worker that
+            # couldn't even read what it was sent, such as one without this package.
+            died = isinstance(error, TimeoutError) or type(error).__name__ == "KilledWorker"
+            return Failure(f"{type(error).__name__}: {error}", is_closed=died)
 
-    def _take_failure(
-        self, address: str, worker: _Worker, task: Task, error: BaseException
-    ) -> None:
-        kind = type(error).__name__
-        if isinstance(error, ScratchError):
-            self._refuse(address, worker, error)
-            self._again.append(task)
-            self._account.retries.append(f"{task.name}: {error}")
-        elif kind in ("NotOpened", "KilledWorker"):
-            # Another process has the same address, or Dask has counted the deaths by itself.
+    def _take_death(self, address: str, worker: _Worker, task: Task | None) -> None:
+        """A worker died; if it is still listed, another process has its address."""
+        self._workers.pop(address)
+        if task is not None:
             self._try_again(task, f"its worker on {worker.host} died", "killed {} workers")
-            self._open(address)
-        else:
-            why = str(error) if isinstance(error, DegradeError) else f"{kind}: {error}"
-            self._try_again(task, why, f"failed {{}} times, on {worker.host} with {why}")
-            if task.name in self._given_up and isinstance(error, DegradeError):
-                raise error
+
+    def _take_failure(self, worker: _Worker, task: Task, failure: Failure) -> None:
+        why = f"failed {{}} times, on {worker.host} with {failure.text}"
+        self._try_again(task, failure.text, why)
+        if task.name in self._given_up and failure.error is not None:
+            raise failure.error
 
     def _try_again(self, task: Task, why: str, verdict: str) -> None:
         self._tries[task.name] += 1
@@ -301,12 +295,14 @@ class _Dispatch:
         else:
             self._given_up[task.name] = verdict.format(MAX_TRIES)
 
-    def _refuse(self, address: str, worker: _Worker, error: BaseException) -> None:
-        kind = "" if isinstance(error, DegradeError) else f"{type(error).__name__}: "
-        worker.refusal = f"{kind}{error}"
-        line = f"{address} is not used: {worker.refusal}"
-        self._account.refused.append(line)
-        self._say(line)
+    def _refuse(self, address: str, worker: _Worker, task: Task | None, failure: Failure) -> None:
+        """Give a worker nothing more; its task is for another, and not to blame."""
+        worker.refusal = failure.text
+        self._account.refused.append(f"{address}: {failure.text}")
+        self._say(f"{address} is not used: {failure.text}")
+        if task is not None:
+            self._again.append(task)
+            self._account.retries.append(f"{task.name}: {failure.text}")
 
     def _say(self, line: str) -> None:
         """Say a line, unless there were too many of them: the record has them all."""

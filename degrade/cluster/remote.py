@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
+
+from degrade.errors import DegradeError
 
 
 class Opened(Protocol):
@@ -53,26 +56,39 @@ class Welcome(NamedTuple):
     pid: int
 
 
-class NotOpened(Exception):
-    """This process hasn't opened the work: it took the place of one that died."""
+class Failure(NamedTuple):
+    """A task or an opening that failed. It is returned, because not all that is raised travels."""
+
+    text: str
+    error: DegradeError | None = None
+    """If it is one that was foreseen."""
+    is_closed: bool = False
+    """Whether this process hasn't opened the work: it took the place of one that died."""
 
 
+_logger = logging.getLogger("distributed.worker")
 _opened: dict[str, Opened] = {}
 
 
-def open_work(work: Work) -> Welcome:
+def open_work(work: Work) -> Welcome | Failure:
     """Open a piece of work in this worker."""
-    close_work(work.name)
-    _opened[work.name] = work.open()
+    try:
+        close_work(work.name)
+        _opened[work.name] = work.open()
+    except Exception as error:  # whatever it is, the client decides
+        return _describe(error)
     return Welcome(socket.gethostname(), os.getpid())
 
 
 def run_task(name: str, task: object) -> object:
-    """Do a task of work that was opened before."""
+    """Do a task of work that was opened before; what comes back may be a `Failure`."""
     opened = _opened.get(name)
     if opened is None:
-        raise NotOpened(name)
-    return opened.run(task, _watch())
+        return Failure("not opened", is_closed=True)
+    try:
+        return opened.run(task, _watch())
+    except Exception as error:
+        return _describe(error)
 
 
 def close_work(name: str) -> None:
@@ -80,6 +96,13 @@ def close_work(name: str) -> None:
     opened = _opened.pop(name, None)
     if opened is not None:
         opened.close()
+
+
+def _describe(error: Exception) -> Failure:
+    if isinstance(error, DegradeError):
+        return Failure(str(error), error)
+    _logger.error("a task failed", exc_info=error)  # the worker's log has all of it
+    return Failure(f"{type(error).__name__}: {error}")
 
 
 def _watch() -> Callable[[], bool]:

@@ -34,7 +34,8 @@ def test_help_of_degrade_imports_neither_torch_nor_albumentations(command: str) 
     """Nor anything else of weight."""
     script = f"""
 import sys
-for name in ("torch", "torchvision", "fastai", "albumentations", "restore", "train", "cv2", "lmdb"):
+blocked = ("torch", "torchvision", "fastai", "albumentations", "restore", "train", "cv2", "lmdb")
+for name in (*blocked, "dask", "distributed"):
     sys.modules[name] = None
 from degrade.cli import main
 main({[*command.split(), "--help"]!r})
@@ -50,6 +51,7 @@ main({[*command.split(), "--help"]!r})
 def test_degrade_works_without_torch_and_albumentations(photos: Path, tmp_path: Path) -> None:
     """A build, its workers too, with the forbidden packages blocked."""
     blocked = ("torch", "torchvision", "fastai", "albumentations", "restore", "train")
+    blocked += ("dask", "distributed")
     (tmp_path / "block").mkdir()
     for name in blocked:
         (tmp_path / "block" / f"{name}.py").write_text("raise ImportError('blocked')")
