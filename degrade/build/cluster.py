@@ -18,7 +18,7 @@ from degrade.build.renderer import Job, ShardRenderer
 from degrade.build.runs import Run
 from degrade.build.work import is_begun
 from degrade.build.workers import keep_freed_memory
-from degrade.cluster.connect import open_cluster
+from degrade.cluster.connect import describe_cluster, open_cluster
 from degrade.cluster.dispatch import Account, Task, run_tasks
 from degrade.errors import StoreError, TextureError
 from degrade.progress import Step
@@ -134,8 +134,7 @@ def render_on_cluster(
         run.scheduler = client.scheduler.address
         run.versions = {"distributed": distributed.__version__}
         tasks = [Task(shard.name, shard) for shard in todo]
-        line = f"Dask at {run.scheduler}, its dashboard at {client.dashboard_link}"
-        yield Step("rendering", 0, num_all, line=line)
+        yield Step("rendering", 0, num_all, line=describe_cluster(client))
         try:
             with closing(run_tasks(client, work, tasks, wait_seconds, account)) as events:
                 for event in events:

@@ -75,6 +75,15 @@ def open_cluster(scheduler: str) -> Iterator[Client]:
             client.close(timeout=_CONNECT_SECONDS)
 
 
+def describe_cluster(client: Client) -> str:
+    """Where a cluster's scheduler is and, if it has one, its dashboard; in a line."""
+    assert client.scheduler is not None
+    line = f"Dask at {client.scheduler.address}"
+    if "dashboard" in client.scheduler_info(n_workers=0)["services"]:
+        line += f", its dashboard at {client.dashboard_link}"
+    return line
+
+
 def _find_target(scheduler: str) -> dict[str, str]:
     if scheduler.startswith(("tcp://", "tls://")):
         return {"address": scheduler}

@@ -90,7 +90,7 @@ def test_cluster_builds_the_bytes_of_one_process(
         dask.start_worker(nanny=False)
     status, errors = _build(dask, photos, tmp_path / "pairs", "--scratch", tmp_path / "scratch")
     assert status == 0, errors
-    assert "dashboard at" in errors
+    assert errors.startswith("Dask at tcp://127.0.0.1:")
     assert _is_equal(tmp_path / "pairs", undisturbed)
     run = _read_last_run(tmp_path / "pairs")
     assert (run["engine"], run["num_shards"], run["retries"]) == ("dask", 13, [])
@@ -350,6 +350,7 @@ def test_local_cluster_stops_at_ctrl_c_without_a_trace(photos: Path, tmp_path: P
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
+    assert ", its dashboard at http://127.0.0.1:" in errors.splitlines()[0]
     assert errors.splitlines()[1:] == ["Stopped; the same command goes on from here."]
     assert not list(out.glob(".*.tmp"))
     assert _read_last_run(out)["is_finished"] is False
