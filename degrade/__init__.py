@@ -5,16 +5,18 @@ The public names load on first use, so that ``import degrade`` costs next to not
 The rooms, from the lowest to the highest; each imports from itself and from those above it in this
 list, never from those below:
 
-1. ``errors``, ``schema`` (base of records and ranges), ``progress``, ``arrays``
+1. ``errors``, ``schema`` (base of records and ranges), ``progress``, ``signals``,
+   ``arrays``
 2. ``store``: manifest, shards, LMDB files, files that are written whole
 3. ``textures``: packs, painters, kinds of marks, laying a texture over a photograph
 4. ``damage``: the stages, one file each with its ranges, its record, its draw and its apply
 5. ``recipe`` and ``profile``: all stages' records, all stages' ranges
 6. ``damage.draw`` (profile to recipe) and ``damage.render`` (recipe to photograph)
 7. ``pairs``: reads a build
-8. ``build``: makes one
-9. ``inspect``: looks into one
-10. ``cli``: one verb, one file
+8. ``cluster``: runs tasks on a Dask cluster
+9. ``build``: makes a build
+10. ``inspect``: looks into one
+11. ``cli``: one verb, one file
 """
 
 from __future__ import annotations

@@ -23,3 +23,11 @@ class SourceError(DegradeError):
 
 class StoreError(DegradeError):
     """A pair store that is missing, broken, of another format, or cannot be written."""
+
+
+class ScratchError(StoreError):
+    """A machine's own folder for building is full or broken; another machine may do better."""
+
+
+class ClusterError(DegradeError):
+    """A Dask cluster that cannot be reached, has no workers left, or is missing altogether."""

@@ -10,9 +10,6 @@ from typing import NamedTuple, TypeVar
 
 _Result = TypeVar("_Result")
 
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how many are done and of how many (0: unknown)."""
-
 
 class Step(NamedTuple):
     """How far a piece of work is."""
@@ -22,6 +19,16 @@ class Step(NamedTuple):
     num_done: int
     num_all: int
     """0 where it is unknown."""
+    unit: str = "photo"
+    """What is counted."""
+    note: str = ""
+    """What else is worth knowing while it lasts, such as how many workers there are."""
+    line: str = ""
+    """A line to be said once, such as that a worker was lost."""
+
+
+Progress = Callable[[Step], None]
+"""Told of each step."""
 
 
 def follow(work: Generator[Step, None, _Result], progress: Progress | None = None) -> _Result:
@@ -42,4 +49,4 @@ def follow(work: Generator[Step, None, _Result], progress: Progress | None = Non
                 result: _Result = end.value
                 return result
             if progress is not None:
-                progress(*step)
+                progress(step)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
@@ -39,12 +40,12 @@ def fill_folder(folder: Path, num_photos: int, first: int = 0) -> Path:
     return folder
 
 
-def make_lsun(folder: Path, values: dict[str, bytes]) -> Path:
+def make_lsun(folder: Path, values: Mapping[str | bytes, bytes]) -> Path:
     """Make an LMDB as LSUN ships them."""
     folder.mkdir(parents=True)
     with lmdb.open(str(folder), map_size=1 << 24, lock=False) as env, env.begin(write=True) as txn:
         for key, value in values.items():
-            txn.put(key.encode(), value)
+            txn.put(key.encode() if isinstance(key, str) else key, value)
     return folder
 
 

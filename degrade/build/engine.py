@@ -1,31 +1,37 @@
-"""Render the shards of a build: in this process, or in several of this machine."""
+"""Render the shards of a build: in this process, in several of this machine, or on a cluster."""
 
 from __future__ import annotations
 
 import multiprocessing
+import socket
 from collections.abc import Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 
 from degrade.arrays import one_thread
+from degrade.build.options import BuildOptions
 from degrade.build.plan import ShardPlan
 from degrade.build.renderer import Job
-from degrade.build.workers import hold_interrupt, render_shard, start_worker
+from degrade.build.runs import Run
+from degrade.build.workers import render_shard, start_worker
 from degrade.errors import StoreError
+from degrade.progress import Step
+from degrade.signals import hold_interrupt
 
 _POLL_SECONDS = 0.2
 
 
 def render_shards(
-    job: Job, todo: Sequence[ShardPlan], num_workers: int
-) -> Generator[int, None, None]:
+    job: Job, todo: Sequence[ShardPlan], options: BuildOptions, run: Run
+) -> Generator[Step, None, None]:
     """Render shards.
 
     Args:
         job: What is to be known.
         todo: The shards.
-        num_workers: How many processes; with one, it is this.
+        options: How many processes (with one, it is this), or which cluster.
+        run: Filled with who did what.
 
     Yields:
         How many photographs are done so far.
@@ -33,11 +39,24 @@ def render_shards(
     Raises:
         StoreError: If a shard cannot be written or a worker dies.
         SourceError: If a photograph has gone.
+        ClusterError: If the cluster is at fault.
     """
-    num_workers = min(num_workers, len(todo))
-    if num_workers <= 1:
-        return _render_here(job, todo)
-    return _render_in_workers(job, todo, num_workers)
+    if options.scheduler is not None:
+        if todo:  # else no cluster is needed
+            from degrade.build.cluster import render_on_cluster
+
+            yield from render_on_cluster(job, todo, options.scheduler, options.wait_seconds, run)
+        return
+    num_workers = min(options.num_workers, len(todo))
+    run.hosts = [socket.gethostname()]
+    run.workers = {"processes": max(1, num_workers)}
+    counts = (
+        _render_in_workers(job, todo, num_workers) if num_workers > 1 else _render_here(job, todo)
+    )
+    with closing(counts):
+        for num_done in counts:
+            yield Step("rendering", num_done, 0)
+    run.num_shards = len(todo)
 
 
 def _render_here(job: Job, todo: Sequence[ShardPlan]) -> Generator[int, None, None]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import cv2
 import lmdb
@@ -38,6 +40,9 @@ class BuildOptions:
     list_file: Path | None = None
     num_workers: int = 1
     force: bool = False
+    scheduler: str | None = None
+    wait_seconds: float = 3600.0
+    scratch: Path | None = None
 
     def __post_init__(self) -> None:
         if self.crop not in CROPS:
@@ -48,6 +53,8 @@ class BuildOptions:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} is at least 1, not {value}")
+        if self.wait_seconds < 0:
+            raise ValueError(f"wait_seconds is at least 0, not {self.wait_seconds}")
 
 
 def make_settings(options: BuildOptions, profile: Profile, textures: Textures) -> Settings:
@@ -68,12 +75,26 @@ def make_settings(options: BuildOptions, profile: Profile, textures: Textures) -
         shard_size=options.shard_size,
         list_digest=list_digest,
         texture_digest=textures.digest,
-        versions={
-            "degrade": version("old-pictures-restoration"),
-            "lmdb": lmdb.__version__,
-            "numpy": np.__version__,
-            "opencv": cv2.__version__,
-            "platform": f"{platform.system()} {platform.machine()}",
-            "python": ".".join(platform.python_version_tuple()[:2]),
-        },
+        versions=find_versions(),
+    )
+
+
+def find_versions() -> dict[str, str]:
+    """The versions of all that bytes may depend on, in this process."""
+    return {
+        "degrade": version("old-pictures-restoration"),
+        "lmdb": lmdb.__version__,
+        "numpy": np.__version__,
+        "opencv": cv2.__version__,
+        "platform": f"{platform.system()} {platform.machine()}",
+        "python": ".".join(platform.python_version_tuple()[:2]),
+    }
+
+
+def describe_difference(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+    """What differs between two tables, such as ``numpy '2.1' instead of '2.2'``."""
+    return ", ".join(
+        f"{name} {theirs.get(name)!r} instead of {ours.get(name)!r}"
+        for name in sorted({*theirs, *ours})
+        if theirs.get(name) != ours.get(name)
     )

@@ -6,7 +6,8 @@ their memory: for 19 million photographs about 1.2 GB of disk.
 
 Making it takes one pass over the keys and one glimpse at each photograph (its length and 256
 bytes of its middle). Photographs with equal glimpses are read in full, and of those with equal
-bytes the one with the first key stays.
+bytes the one with the first key stays. Photographs whose keys aren't UTF-8 are left out here: no
+recipe could name them.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from degrade.build.sources import Source
+from degrade.build.sources import Source, show_key
 from degrade.errors import SourceError, StoreError
 from degrade.progress import Step
-from degrade.store.manifest import write_record
+from degrade.store.manifest import Rejection, write_record
 from degrade.store.shards import MAX_SAMPLES
 
 _CHUNK = 1 << 20
@@ -44,6 +45,8 @@ class PlanInfo(msgspec.Struct, frozen=True, kw_only=True):
     num_train: int
     """Photographs, not pairs."""
     num_val: int
+    num_odd: int = 0
+    """Photographs left out for their keys, beside ``num_photos``."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,12 @@ def make_plan(
     """
     stamp = source.stamp()
     try:
-        num_photos = yield from _write_keys(source, folder, limit, val_frac)
+        num_photos, num_odd = yield from _write_keys(source, folder, limit, val_frac)
+        if num_photos == 0:
+            raise SourceError(
+                f"{source.path}: none of {num_odd:,} photographs can be used: their keys aren't"
+                f" UTF-8 (such as {read_odd_keys(folder)[0].key})"
+            )
         fingerprint = yield from _find_duplicates(source, folder, num_photos)
     except OSError as error:
         raise StoreError(f"{folder}: cannot be written: {error.strerror}") from error
@@ -164,6 +172,7 @@ def make_plan(
         shard_photos=max(1, shard_size // variants),
         num_train=counts["train"],
         num_val=counts["val"],
+        num_odd=num_odd,
     )
     write_record(folder / "plan.json", info)
     return info
@@ -177,12 +186,22 @@ def read_plan_info(folder: Path) -> PlanInfo | None:
         return None
 
 
+def read_odd_keys(folder: Path) -> list[Rejection]:
+    """The photographs that a plan left out for their keys."""
+    path = folder / "odd-keys.jsonl"
+    if not path.exists():  # a plan of an earlier release
+        return []
+    return msgspec.json.Decoder(Rejection).decode_lines(path.read_bytes())
+
+
 def _write_keys(
     source: Source, folder: Path, limit: int | None, val_frac: float
-) -> Generator[Step, None, int]:
+) -> Generator[Step, None, tuple[int, int]]:
+    """Write keys and splits; return how many photographs there are, and how many odd keys."""
     threshold = None if limit is None else _find_threshold(source.list_keys(), limit)
-    num_photos = end = 0
+    num_photos = num_odd = end = 0
     with (
+        (folder / "odd-keys.jsonl").open("wb") as odd,
         (folder / "keys.bin").open("wb") as keys,
         (folder / "ends.u64").open("wb") as ends,
         (folder / "train.u32").open("wb") as train,
@@ -191,7 +210,15 @@ def _write_keys(
         for key in source.list_keys():
             if threshold is not None and _hash(key, b"limit") > threshold:
                 continue
-            encoded = key.encode()
+            try:
+                encoded = key.encode()
+            except UnicodeEncodeError:
+                rejection = Rejection(
+                    key=show_key(key), reason="odd-key", detail="a key or name that isn't UTF-8"
+                )
+                odd.write(msgspec.json.encode(rejection) + b"\n")
+                num_odd += 1
+                continue
             end += len(encoded)
             keys.write(encoded)
             ends.write(end.to_bytes(8, "little"))
@@ -200,7 +227,7 @@ def _write_keys(
             num_photos += 1
             if num_photos % 10000 == 0:
                 yield Step("looking", num_photos, 0)
-    return num_photos
+    return num_photos, num_odd
 
 
 def _find_threshold(keys: Iterable[str], limit: int) -> int | None:
@@ -230,6 +257,7 @@ def _find_duplicates(source: Source, folder: Path, num_photos: int) -> Generator
             file.write(glimpse)
             if position % 1000 == 0:
                 yield Step("looking", position, 0)
+    fingerprint.update((folder / "odd-keys.jsonl").read_bytes())
     glimpses = _map(folder / "glimpses.u64", np.uint64)
     rows: list[tuple[int, int]] = []
     with (folder / "keys.bin").open("rb") as keys:
@@ -281,5 +309,6 @@ def _map(path: Path, kind: type[_Number]) -> NDArray[_Number]:
 
 
 def _hash(key: str, purpose: bytes) -> int:
-    digest = hashlib.blake2b(key.encode(), digest_size=8, person=purpose).digest()
+    encoded = key.encode(errors="surrogateescape")
+    digest = hashlib.blake2b(encoded, digest_size=8, person=purpose).digest()
     return int.from_bytes(digest, "little")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Generator, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from degrade.build.plan import Plan, PlanInfo, ShardPlan
 from degrade.build.samples import Rejected, SampleMaker
 from degrade.build.sources import Source
-from degrade.errors import StoreError
+from degrade.build.work import is_begun
+from degrade.errors import ScratchError, StoreError
 from degrade.profile import Profile
 from degrade.store.manifest import (
+    DATA_NAME,
     FORMAT_VERSION,
     SHARD_INFO_NAME,
     Rejection,
@@ -20,7 +24,8 @@ from degrade.store.manifest import (
     ShardReport,
     write_record,
 )
-from degrade.store.shards import PARTS, ShardWriter, name_sample
+from degrade.store.scratch import copy_whole, open_scratch
+from degrade.store.shards import PARTS, ShardWriter, digest_shard, name_sample
 from degrade.store.whole import whole_folder
 from degrade.textures.pack import Textures
 
@@ -36,9 +41,19 @@ class Job:
     profile: Profile
     textures: Path | None
     settings: Settings
+    scratch: Path | None = None
 
     def open(self) -> ShardRenderer:
-        """Load what rendering takes, once in each process."""
+        """Load what rendering takes, once in each process.
+
+        Raises:
+            TextureError: If there are no textures.
+            ScratchError: If the folder to build in cannot be written.
+        """
+        stack = ExitStack()
+        scratch = None
+        if self.scratch is not None:
+            scratch = stack.enter_context(open_scratch(self.scratch))
         settings = self.settings
         maker = SampleMaker(
             self.profile,
@@ -48,26 +63,27 @@ class Job:
             settings.crop,
             settings.keep_grey,
         )
-        plan = Plan(self.work, self.plan_info, settings.variants)
-        return ShardRenderer(self.out, self.source, plan, maker, settings.variants)
+        plan = stack.enter_context(Plan(self.work, self.plan_info, settings.variants))
+        return ShardRenderer(self, plan, maker, scratch, stack)
 
 
 @dataclass(frozen=True)
 class ShardRenderer:
     """Renders shards, one after the other, in one process."""
 
-    out: Path
-    source: Source
+    job: Job
     plan: Plan
     maker: SampleMaker
-    variants: int
+    scratch: Path | None
+    """Where shards are built before they are moved to their place, if elsewhere."""
+    _stack: ExitStack
 
     def __enter__(self) -> ShardRenderer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let go of the plan's files."""
-        self.plan.__exit__()
+        """Let go of the plan's files and of the folder to build in."""
+        self._stack.close()
 
     def render(self, shard: ShardPlan) -> Generator[str, None, None]:
         """Render a shard under another name and rename it when it is whole.
@@ -79,16 +95,42 @@ class ShardRenderer:
             The key of each photograph that is done with.
 
         Raises:
-            StoreError: If it cannot be written.
+            StoreError: If it cannot be written, or the build was given up meanwhile.
+            ScratchError: If the folder to build in is at fault.
             SourceError: If a photograph has gone.
         """
-        folder = self.out / shard.name
+        folder = self.job.out / shard.name
+        local = None if self.scratch is None else self.scratch / shard.name
         try:
+            if local is not None:
+                report = yield from self._render_locally(local, shard)
             with whole_folder(folder) as aside:
-                report = yield from self._render_into(aside, shard)
+                if local is not None:
+                    copy_whole(local / DATA_NAME, aside / DATA_NAME)
+                else:
+                    report = yield from self._render_into(aside, shard)
                 write_record(aside / SHARD_INFO_NAME, report)
+                # A machine that slept may wake up in the midst of another build.
+                if not is_begun(self.job.work, self.job.settings):
+                    raise StoreError(f"{folder}: its build was finished or given up meanwhile")
         except OSError as error:
-            raise StoreError(f"{folder}: cannot be written: {error.strerror}") from error
+            raise StoreError(f"{folder}: cannot be written: {error.strerror or error}") from error
+        finally:
+            if local is not None:
+                shutil.rmtree(local, ignore_errors=True)
+
+    def _render_locally(self, local: Path, shard: ShardPlan) -> Generator[str, None, ShardReport]:
+        """Build a shard in the folder of this process, and read it once more."""
+        try:
+            local.mkdir()
+            report = yield from self._render_into(local, shard)
+            if digest_shard(local / DATA_NAME) != report.info.digest:
+                raise ScratchError(f"{local}: reads otherwise than it was written")
+        except OSError as error:
+            raise ScratchError(f"{local}: cannot be written: {error.strerror}") from error
+        except StoreError as error:
+            raise ScratchError(str(error)) from error
+        return report
 
     def _render_into(self, aside: Path, shard: ShardPlan) -> Generator[str, None, ShardReport]:
         rejections = []
@@ -125,9 +167,9 @@ class ShardRenderer:
         if original is not None:
             raise Rejected("duplicate", f"of {original}")
         try:
-            data = self.source.read(key)
+            data = self.job.source.read(key)
         except OSError as error:
             raise Rejected("unreadable", error.strerror or "cannot be read") from error
         photo = self.maker.decode(data)
-        for variant in range(self.variants):
+        for variant in range(self.job.settings.variants):
             yield self.maker.make(photo, key, variant)

@@ -8,7 +8,9 @@ the manifest is written, the folder ``.building`` keeps the settings and the pla
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import time
 from collections import Counter
 from collections.abc import Generator
 from contextlib import closing
@@ -18,8 +20,9 @@ import msgspec
 
 from degrade.build.engine import render_shards
 from degrade.build.options import BuildOptions, make_settings
-from degrade.build.plan import Plan, PlanInfo, ShardPlan, make_plan, read_plan_info
+from degrade.build.plan import Plan, PlanInfo, ShardPlan, make_plan, read_odd_keys, read_plan_info
 from degrade.build.renderer import Job
+from degrade.build.runs import Run, append_run
 from degrade.build.sources import Source, open_source
 from degrade.build.work import (
     REJECTED_NAME,
@@ -27,6 +30,7 @@ from degrade.build.work import (
     check_settings,
     clear_results,
     open_work,
+    sweep,
 )
 from degrade.errors import SourceError, StoreError
 from degrade.profile import Profile, load_profile
@@ -95,16 +99,39 @@ def _make_shards(
         write_record(work / SETTINGS_NAME, settings)
     with Plan(work, info, options.variants) as plan:
         shards = list(plan.list_shards())
-    for stale in out.glob(".*.tmp"):
-        shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
-    todo = [shard for shard in shards if not (out / shard.name).exists()]
-    job = Job(out, work, info, source, profile, options.textures, settings)
-    num_before = info.num_photos - sum(shard.stop - shard.start for shard in todo)
-    yield Step("rendering", num_before, info.num_photos)
-    with closing(render_shards(job, todo, options.num_workers)) as counts:
-        for num_done in counts:
-            yield Step("rendering", num_before + num_done, info.num_photos)
-    return _finish(out, source, settings, info, shards)
+    sweep(out)
+    there = set(os.listdir(out))
+    todo = [shard for shard in shards if shard.name not in there]
+    job = Job(out, work, info, source, profile, options.textures, settings, options.scratch)
+    run = Run(engine="processes")
+    began = time.monotonic()
+    try:
+        yield from _render(job, todo, options, run)
+        sweep(out)  # of workers that died elsewhere
+        manifest = _finish(out, source, settings, info, shards)
+        run.is_finished = True
+    finally:
+        run.seconds = round(time.monotonic() - began, 3)
+        if (work / SETTINGS_NAME).exists():
+            append_run(out, run)
+    shutil.rmtree(work, ignore_errors=True)
+    return manifest
+
+
+def _render(
+    job: Job, todo: list[ShardPlan], options: BuildOptions, run: Run
+) -> Generator[Step, None, None]:
+    """Render the shards that are missing; count pairs, those of earlier runs included."""
+    num_all = job.plan_info.num_photos
+    num_before = num_all - sum(shard.stop - shard.start for shard in todo)
+    yield Step("rendering", num_before * options.variants, num_all * options.variants, "pair")
+    with closing(render_shards(job, todo, options, run)) as steps:
+        for step in steps:
+            yield step._replace(
+                num_done=(num_before + step.num_done) * options.variants,
+                num_all=num_all * options.variants,
+                unit="pair",
+            )
 
 
 def _find_plan(
@@ -144,7 +171,8 @@ def _finish(
 ) -> Manifest:
     """Gather the shards' reports into the manifest."""
     infos: list[ShardInfo] = []
-    counts: Counter[str] = Counter()
+    odd_keys = read_odd_keys(out / WORK_NAME)
+    counts = Counter(rejection.reason for rejection in odd_keys)
     digest = hashlib.blake2b(digest_size=32)
     for shard in shards:
         report = read_shard_report(out / shard.name)
@@ -155,13 +183,14 @@ def _finish(
         split: sum(info.num_pairs for info in infos if info.split == split)
         for split in ("train", "val")
     }
+    num_photos = plan.num_photos + plan.num_odd
     if not any(num_pairs.values()):
         why = ", ".join(f"{count:,} {reason}" for reason, count in sorted(counts.items()))
         example = read_shard_report(out / shards[0].name).rejections[0]
         clear_results(out)
         (out / WORK_NAME / SETTINGS_NAME).unlink()
         raise SourceError(
-            f"{source.path}: none of {plan.num_photos:,} photographs can be used: {why}"
+            f"{source.path}: none of {num_photos:,} photographs can be used: {why}"
             f" (such as {example.key}: {example.detail})"
         )
     manifest = Manifest(
@@ -170,7 +199,7 @@ def _finish(
         source=SourceInfo(
             kind=source.kind,
             path=source.path.as_posix(),
-            num_photos=plan.num_photos,
+            num_photos=num_photos,
             fingerprint=plan.fingerprint,
         ),
         num_train=num_pairs["train"],
@@ -183,11 +212,13 @@ def _finish(
         out / REJECTED_NAME,
         (
             msgspec.json.encode(rejection) + b"\n"
-            for shard in shards
-            for rejection in read_shard_report(out / shard.name).rejections
+            for rejections in (
+                odd_keys,
+                *(read_shard_report(out / shard.name).rejections for shard in shards),
+            )
+            for rejection in rejections
         ),
     )
     write_record(out / MANIFEST_NAME, manifest)
     sync_folder(out)
-    shutil.rmtree(out / WORK_NAME, ignore_errors=True)
     return manifest

@@ -53,15 +53,16 @@ class SampleMaker:
         Raises:
             Rejected: If it is broken, too small or grey.
         """
-        header = read_header(data)
-        if header is not None and min(header.width_px, header.height_px) < self.size_px:
-            raise self._find_too_small(header.width_px, header.height_px)
         try:
+            # Small ones too: the header of a broken photograph may say anything.
             photo = decode_photo(data, self.size_px)
         except UnreadablePhoto as error:
             raise Rejected("undecodable", str(error)) from error
         if min(photo.shape[:2]) < self.size_px:
-            raise self._find_too_small(photo.shape[1], photo.shape[0])
+            header = read_header(data)
+            turned = header is not None and header.orientation > 4
+            width, height = photo.shape[:2] if turned else photo.shape[1::-1]  # as stored
+            raise Rejected("too-small", f"{width} x {height}, short side under {self.size_px}")
         if not self.keep_grey:
             colorfulness = measure_colorfulness(photo)
             if colorfulness < MIN_COLORFULNESS:
@@ -92,9 +93,6 @@ class SampleMaker:
             crop=self.crop,
         )
         return render_sample(photo, recipe, self.textures)
-
-    def _find_too_small(self, width_px: int, height_px: int) -> Rejected:
-        return Rejected("too-small", f"{width_px} x {height_px}, short side under {self.size_px}")
 
 
 def render_sample(photo: Photo, recipe: Recipe, textures: Textures) -> list[bytes]:

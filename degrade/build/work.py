@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import msgspec
 
+from degrade.build.options import describe_difference
+from degrade.build.runs import RUNS_NAME
 from degrade.errors import StoreError
 from degrade.store.lock import hold_lock
 from degrade.store.manifest import MANIFEST_NAME, WORK_NAME, Settings
@@ -39,7 +41,11 @@ def open_work(out: Path, force: bool) -> Iterator[Path]:
         (work / "lock").touch()
     except OSError as error:
         raise StoreError(f"{out}: cannot be written: {error.strerror}") from error
-    with hold_lock(work / "lock") as alone:
+    with ExitStack() as stack:
+        try:
+            alone = stack.enter_context(hold_lock(work / "lock"))
+        except OSError as error:
+            raise StoreError(f"{work / 'lock'}: cannot be locked: {error.strerror}") from error
         if not alone:
             raise StoreError(f"{out}: another build is writing here; wait for it")
         try:
@@ -57,11 +63,30 @@ def open_work(out: Path, force: bool) -> Iterator[Path]:
         shutil.rmtree(work, ignore_errors=True)  # Windows keeps files that are open, such as a lock
 
 
+def sweep(out: Path) -> None:
+    """Remove what processes that died have left under other names."""
+    for stale in out.glob(".*.tmp"):
+        if stale.is_dir():
+            shutil.rmtree(stale, ignore_errors=True)
+        else:
+            stale.unlink(missing_ok=True)
+
+
+def is_begun(work: Path, settings: Settings) -> bool:
+    """Whether a folder holds a build under way, and with these settings."""
+    try:
+        content = (work / SETTINGS_NAME).read_bytes()
+        return msgspec.json.decode(content, type=Settings) == settings
+    except (OSError, msgspec.MsgspecError):
+        return False
+
+
 def clear_results(out: Path) -> None:
     """Remove an earlier build's results."""
     try:
         (out / MANIFEST_NAME).unlink(missing_ok=True)  # first: without it the rest is worthless
         (out / REJECTED_NAME).unlink(missing_ok=True)
+        (out / RUNS_NAME).unlink(missing_ok=True)
         for shard in out.glob("*.lmdb"):
             shutil.rmtree(shard)
     except OSError as error:
@@ -84,11 +109,7 @@ def check_settings(out: Path, work: Path, settings: Settings) -> None:
         if begun[name] == value:
             continue
         if name in ("profile", "versions"):
-            what = ", ".join(
-                f"{name} {part} {begun[name].get(part)!r} instead of {value.get(part)!r}"
-                for part in sorted({*begun[name], *value})
-                if begun[name].get(part) != value.get(part)
-            )
+            what = f"{name}: {describe_difference(begun[name], value)}"
         else:
             what = f"{name} {begun[name]!r} instead of {value!r}"
         if len(what) > 200:

@@ -5,11 +5,8 @@ from __future__ import annotations
 import ctypes
 import multiprocessing
 import os
-import signal
-import sys
 import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from multiprocessing.connection import wait as wait_for
 from multiprocessing.sharedctypes import Synchronized
@@ -67,23 +64,6 @@ def _die_with_parent() -> None:
     assert parent is not None
     wait_for([parent.sentinel])
     os._exit(1)
-
-
-@contextmanager
-def hold_interrupt() -> Iterator[None]:
-    """Put Ctrl-C off, and keep it for good from processes that are started meanwhile.
-
-    It reaches the whole group; a worker that is still importing would print a traceback. Where
-    the system has no masks of signals (Windows), nothing is put off.
-    """
-    if sys.platform == "win32":
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def keep_freed_memory() -> None:

@@ -14,8 +14,11 @@ from degrade.cli.options import (
     SEED,
     explain_errors,
     profile_option,
+    refuse_both,
+    scheduler_option,
     show_progress,
     textures_option,
+    wait_option,
 )
 
 if TYPE_CHECKING:
@@ -92,25 +95,35 @@ _INTERRUPTED = 130
     show_default=True,
     help="Processes to render with; the result is the same for any number.",
 )
+@scheduler_option
+@wait_option
+@click.option(
+    "--scratch",
+    metavar="DIR",
+    type=PATH,
+    help="Build shards in DIR, on each worker's own disk, and move those that are whole to OUT.",
+)
 @click.option("--force", is_flag=True, help="Build anew over a finished or begun build.")
 def build(**options: Any) -> None:
     """Build pairs of clean and damaged photographs from SOURCE into the folder OUT.
 
     SOURCE is a folder of photographs, or an LMDB such as LSUN's. A build that was interrupted is
     finished by the same command. Photographs that can't be used are listed in
-    OUT/rejected.jsonl with the reason; if some can't be read or decoded at all, the build
-    is finished without them and the exit status is 1.
+    OUT/rejected.jsonl with the reason; if some can't be read, decoded or named at all, the
+    build is finished without them and the exit status is 1.
 
     \b
     Examples:
       degrade build photos/ pairs/ --seed 42 --workers 4
       degrade build lsun/person_train/ pairs/ --seed 42 --size 128 --limit 20000
+      degrade build photos/ pairs/ --seed 42 --scheduler tcp://10.0.0.1:8786 --scratch /tmp
     """  # noqa: D301 - click wants the backspace itself
     from degrade.build.options import BuildOptions
     from degrade.build.run import build_pairs
     from degrade.build.workers import keep_freed_memory
     from degrade.store.manifest import WORK_NAME
 
+    refuse_both(options["num_workers"], options["scheduler"])
     chosen = BuildOptions(**options)
     keep_freed_memory()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -135,7 +148,8 @@ def _report_build(out: Path, manifest: Manifest) -> None:
         what = ", ".join(f"{count:,} {reason}" for reason, count in counts.items())
         click.echo(f"left out: {what} (see {out / REJECTED_NAME})")
     num_broken = counts.get("undecodable", 0) + counts.get("unreadable", 0)
-    if num_broken:
-        raise click.ClickException(
-            f"the build is whole, but {num_broken:,} photographs could not be read or decoded"
-        )
+    num_odd = counts.get("odd-key", 0)
+    faults = [f"{num_broken:,} photographs could not be read or decoded"] if num_broken else []
+    faults += [f"{num_odd:,} have keys or names that aren't UTF-8"] if num_odd else []
+    if faults:
+        raise click.ClickException(f"the build is whole, but {' and '.join(faults)}")

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import click
 
-from degrade.cli.options import PATH, explain_errors, show_progress, textures_option
+from degrade.cli.options import (
+    PATH,
+    explain_errors,
+    refuse_both,
+    scheduler_option,
+    show_progress,
+    textures_option,
+    wait_option,
+)
 
 
 @click.command()
@@ -31,8 +39,16 @@ from degrade.cli.options import PATH, explain_errors, show_progress, textures_op
     show_default=True,
     help="Shards read at a time.",
 )
+@scheduler_option
+@wait_option
 def verify(
-    pairs: Path, source: Path | None, num_rerender: int, textures: Path | None, num_workers: int
+    pairs: Path,
+    source: Path | None,
+    num_rerender: int,
+    textures: Path | None,
+    num_workers: int,
+    scheduler: str | None,
+    wait_seconds: float,
 ) -> None:
     """Check PAIRS, a build or one of its shards, against its digests.
 
@@ -42,11 +58,13 @@ def verify(
     Examples:
       degrade verify pairs/
       degrade verify pairs/ --source photos/ --rerender 100
+      degrade verify pairs/ --scheduler tcp://10.0.0.1:8786
     """  # noqa: D301 - click wants the backspace itself
     from degrade.inspect.verify import verify_pairs
 
     if (source is None) != (num_rerender == 0):
         raise click.UsageError("--source and --rerender go together.")
+    refuse_both(num_workers, scheduler)
     with explain_errors(), show_progress() as progress:
         report = verify_pairs(
             pairs,
@@ -54,6 +72,8 @@ def verify(
             num_rerender=num_rerender,
             textures=textures,
             num_workers=num_workers,
+            scheduler=scheduler,
+            wait_seconds=wait_seconds,
             progress=progress,
         )
     for fault in report.faults:

@@ -15,19 +15,18 @@ from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-import lmdb
 import msgspec
 
 from degrade.arrays import one_thread
 from degrade.build.samples import Rejected, SampleMaker
 from degrade.build.sources import open_source
-from degrade.errors import DegradeError, SourceError, StoreError, TextureError, UnreadablePhoto
-from degrade.pairs import PairReader, decode_pair
+from degrade.errors import DegradeError, SourceError, TextureError
+from degrade.inspect.walk import walk_shard
+from degrade.pairs import PairReader
 from degrade.profile import Profile
 from degrade.progress import Progress, Step, follow
-from degrade.store.lmdb_files import check_whole
-from degrade.store.manifest import DATA_NAME, ShardInfo, read_shard_report
-from degrade.store.shards import PARTS, StreamDigest, name_sample
+from degrade.store.manifest import ShardInfo
+from degrade.store.shards import PARTS, name_sample
 from degrade.textures.pack import Textures
 
 
@@ -50,6 +49,8 @@ def verify_pairs(
     num_rerender: int = 0,
     textures: Path | None = None,
     num_workers: int = 1,
+    scheduler: str | None = None,
+    wait_seconds: float = 3600.0,
     progress: Progress | None = None,
 ) -> VerifyReport:
     """Check a build or a shard: lengths, digests, every sample; render some anew.
@@ -61,28 +62,41 @@ def verify_pairs(
             compared byte by byte.
         textures: The texture pack it was built with; None is the one that ships.
         num_workers: How many shards are read at a time.
+        scheduler: Have a Dask cluster's workers read the shards instead, see `open_cluster`.
+        wait_seconds: How long to go on while it has none.
         progress: Told how far it is.
 
     Raises:
         StoreError: If it is no pair store.
         SourceError: If the source cannot be read.
         TextureError: If the textures are others than those of the build.
+        ClusterError: If the cluster cannot be reached or is lost.
     """
-    work = _verify(path, source, num_rerender, textures, num_workers)
-    return follow(work, progress)
+    reader = PairReader(path)
+    if scheduler is None:
+        walking = _walk_shards(reader.folder, reader.shards, num_workers)
+    else:
+        from degrade.inspect.cluster import walk_on_cluster
+
+        walking = walk_on_cluster(reader.folder, reader.shards, scheduler, wait_seconds)
+    return follow(_verify(path, reader, walking, source, num_rerender, textures), progress)
 
 
 def _verify(
-    path: Path, source: Path | None, num_rerender: int, textures: Path | None, num_workers: int
+    path: Path,
+    reader: PairReader,
+    walking: Generator[Step, None, list[tuple[ShardInfo, list[str]]]],
+    source: Path | None,
+    num_rerender: int,
+    textures: Path | None,
 ) -> Generator[Step, None, VerifyReport]:
-    reader = PairReader(path)
     report = VerifyReport(num_shards=len(reader.shards), num_pairs=len(reader))
     if reader.is_build:
         known = {shard.name for shard in reader.shards}
         strays = sorted(p.name for p in path.glob("*.lmdb") if p.name not in known)
         report.faults += [f"{path / name}: not in the manifest" for name in strays]
     sound = set()
-    found = yield from _walk_shards(reader.folder, reader.shards, num_workers)
+    found = yield from walking
     for shard, faults in found:
         report.faults += faults
         if not faults:
@@ -118,7 +132,7 @@ def _walk_shards(
                 ready.close()
                 process.join()
                 num_done += shard.num_pairs
-                yield Step("verifying", num_done, sum(s.num_pairs for s in shards))
+                yield Step("verifying", num_done, sum(s.num_pairs for s in shards), "pair")
     finally:
         for process, _ in active.values():
             process.kill()
@@ -147,56 +161,8 @@ def _start(
 
 def _walk_and_send(path: Path, shard: ShardInfo, sender: Connection) -> None:
     with one_thread():
-        sender.send(_walk(path, shard))
+        sender.send(walk_shard(path, shard))
     sender.close()
-
-
-def _walk(path: Path, shard: ShardInfo) -> list[str]:
-    """Read a shard from end to end; one line for each fault."""
-    data_path = path / DATA_NAME
-    try:
-        check_whole(data_path)
-        if read_shard_report(path).info != shard:
-            return [f"{path}: its shard.json differs from the manifest"]
-    except StoreError as error:
-        return [str(error)]
-    faults = []
-    digest = StreamDigest()
-    samples: dict[str, dict[str, bytes]] = {}
-    num_samples = 0
-    try:
-        env = lmdb.open(str(data_path), subdir=False, readonly=True, lock=False, readahead=True)
-        with env, env.begin() as transaction:
-            for key, value in transaction.cursor():
-                digest.update(key, value)
-                name, _, part = key.decode(errors="replace").partition("/")
-                if samples and name not in samples:
-                    faults += _check_samples(samples, data_path)
-                    num_samples += 1
-                    samples = {}
-                samples.setdefault(name, {})[part] = value
-        faults += _check_samples(samples, data_path)
-        num_samples += len(samples)
-    except lmdb.Error as error:
-        return [*faults, f"{data_path}: damaged: {error}"]
-    if num_samples != shard.num_pairs:
-        faults.append(f"{path}: {num_samples} samples, its manifest says {shard.num_pairs}")
-    if digest.hexdigest() != shard.digest:
-        faults.append(f"{path}: its digest differs from the manifest")
-    return faults
-
-
-def _check_samples(samples: dict[str, dict[str, bytes]], data_path: Path) -> list[str]:
-    faults = []
-    for name, parts in samples.items():
-        if set(parts) != set(PARTS):
-            faults.append(f"{data_path}: {name}: holds {', '.join(sorted(parts))}")
-            continue
-        try:
-            decode_pair(name, parts, str(data_path))
-        except UnreadablePhoto as error:
-            faults.append(str(error))
-    return faults
 
 
 def _rerender(
@@ -244,4 +210,4 @@ def _rerender(
                 if parts:
                     what = ", ".join(parts)
                     report.faults.append(f"{name}: {what} of {recipe.key} differ when made anew")
-            yield Step("rendering anew", done + 1, num_chosen)
+            yield Step("rendering anew", done + 1, num_chosen, "pair")

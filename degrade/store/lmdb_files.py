@@ -7,6 +7,7 @@ import struct
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import lmdb
@@ -14,6 +15,7 @@ import lmdb
 from degrade.errors import StoreError
 
 _MAX_OPEN = 64
+_MAGIC = b"\xde\xc0\xef\xbe"
 
 
 def shorten(error: Exception) -> str:
@@ -42,12 +44,22 @@ def find_needed_size(data_path: Path) -> int:
     metas = [
         struct.unpack_from("<QQ", page, 136)  # the last page's number, the transaction's
         for page in pages
-        if len(page) == 152 and page[16:20] == b"\xde\xc0\xef\xbe"
+        if len(page) == 152 and page[16:20] == _MAGIC
     ]
     if len(metas) != 2:
         raise StoreError(f"{data_path}: not an LMDB file, or cut off")
     last_page, _ = max(metas, key=lambda meta: meta[1])
     return (int(last_page) + 1) * page_size
+
+
+def is_lmdb(path: Path) -> bool:
+    """Tell an LMDB file from others by its first bytes, whatever its name.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    with path.open("rb") as file:
+        return file.read(20)[16:] == _MAGIC
 
 
 def check_whole(data_path: Path) -> None:
@@ -60,6 +72,47 @@ def check_whole(data_path: Path) -> None:
     size = data_path.stat().st_size
     if size < needed:
         raise StoreError(f"{data_path}: cut off: {size:,} bytes of {needed:,}; copy it again")
+
+
+@dataclass
+class _Held:
+    env: lmdb.Environment
+    num_holders: int
+
+
+_held: dict[tuple[int, str], _Held] = {}
+_lock = threading.Lock()
+
+
+def hold_environment(data_path: Path) -> lmdb.Environment:
+    """Open a file that is read for long, or share it with others of this process that hold it.
+
+    LMDB refuses to open a file twice in one process. `release_environment` lets go of it.
+
+    Raises:
+        lmdb.Error: If it cannot be opened.
+    """
+    key = os.getpid(), os.path.realpath(data_path)
+    with _lock:
+        if key not in _held:
+            for stale in [other for other in _held if other[0] != key[0]]:
+                _held.pop(stale).env.close()  # the parent's, before a fork
+            env = lmdb.open(key[1], subdir=False, readonly=True, lock=False, readahead=False)
+            _held[key] = _Held(env, 0)
+        _held[key].num_holders += 1
+        return _held[key].env
+
+
+def release_environment(data_path: Path) -> None:
+    """Let go of a file; the last who does closes it."""
+    key = os.getpid(), os.path.realpath(data_path)
+    with _lock:
+        held = _held.get(key)
+        if held is None:
+            return
+        held.num_holders -= 1
+        if held.num_holders == 0:
+            _held.pop(key).env.close()
 
 
 class Environments:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,9 @@ else:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+_TAKEN = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
+
+
 @contextmanager
 def hold_lock(path: Path) -> Iterator[bool]:
     """Hold a lock for as long as the block runs; the system lets go of it if the process dies.
@@ -32,15 +36,17 @@ def hold_lock(path: Path) -> Iterator[bool]:
         Whether nobody else holds it.
 
     Raises:
-        OSError: If the file cannot be made.
+        OSError: If the file cannot be made or locked.
     """
     handle = os.open(path, os.O_RDWR | os.O_CREAT)
     try:
+        is_ours = True
         try:
             _try_lock(handle)
-        except OSError:
-            yield False
-        else:
-            yield True
+        except OSError as error:
+            if error.errno not in _TAKEN:  # a file system that knows no locks, for one
+                raise
+            is_ours = False
+        yield is_ours
     finally:
         os.close(handle)

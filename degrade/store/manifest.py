@@ -25,7 +25,7 @@ class Rejection(msgspec.Struct, frozen=True, kw_only=True):
 
     key: str
     reason: str
-    """unreadable, undecodable, too-small, grey or duplicate."""
+    """unreadable, undecodable, too-small, grey, duplicate or odd-key."""
     detail: str
 
 

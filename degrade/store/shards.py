@@ -16,7 +16,7 @@ from types import TracebackType
 import lmdb
 
 from degrade.errors import StoreError
-from degrade.store.lmdb_files import find_needed_size, shorten
+from degrade.store.lmdb_files import check_whole, find_needed_size, shorten
 from degrade.store.manifest import DATA_NAME
 
 PARTS = ("clean.jpg", "damaged.jpg", "marks.png", "recipe.json")
@@ -43,6 +43,26 @@ class StreamDigest:
     def hexdigest(self) -> str:
         """The digest so far."""
         return self._hash.hexdigest()
+
+
+def digest_shard(data_path: Path) -> str:
+    """Read a shard from end to end and take the digest of its records.
+
+    Raises:
+        StoreError: If it is cut off or cannot be read.
+    """
+    check_whole(data_path)
+    digest = StreamDigest()
+    try:
+        with (
+            lmdb.open(os.fspath(data_path), subdir=False, readonly=True, lock=False) as env,
+            env.begin() as transaction,
+        ):
+            for key, value in transaction.cursor():
+                digest.update(key, value)
+    except lmdb.Error as error:
+        raise StoreError(f"{data_path}: cannot be read: {shorten(error)}") from error
+    return digest.hexdigest()
 
 
 def name_sample(number: int) -> str:

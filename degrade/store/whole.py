@@ -75,7 +75,11 @@ def whole_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         if replace and path.exists():
             shutil.rmtree(path)
         if not path.exists():
-            os.rename(aside, path)
+            try:
+                os.rename(aside, path)
+            except OSError:
+                if not path.exists():  # else another process, or machine, was quicker by a hair
+                    raise
             sync_folder(path.parent)
     finally:
         shutil.rmtree(aside, ignore_errors=True)

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 from itertools import pairwise
 from pathlib import Path
@@ -53,6 +54,7 @@ def test_build_leaves_nothing_but_its_results(photos: Path, tmp_path: Path) -> N
         "data.mdb",
         "manifest.json",
         "rejected.jsonl",
+        "runs.jsonl",
         "shard.json",
         "train-00000.lmdb",
     ]
@@ -147,6 +149,63 @@ def test_rejections_name_photograph_and_reason(tmp_path: Path) -> None:
         "duplicate": 1, "grey": 1, "too-small": 1, "undecodable": 4, "unreadable": 1,
     }  # fmt: skip
     assert manifest.num_train + manifest.num_val == 3
+
+
+@pytest.mark.parametrize("limit", [None, 5])
+def test_odd_keys_are_listed_and_stop_nothing(tmp_path: Path, limit: int | None) -> None:
+    """Keys that aren't UTF-8 count as looked at; all others are built, and resuming agrees."""
+    values = {bytes([number]) * 4: encode(paint_photo(number)) for number in (1, 2, 130, 200, 255)}
+    source = make_lsun(tmp_path / "lsun", values)
+    manifest = build_small(source, tmp_path / "pairs", limit=limit)
+    assert _read_rejected(tmp_path / "pairs") == {
+        r"\x82\x82\x82\x82": "odd-key",
+        r"\xc8\xc8\xc8\xc8": "odd-key",
+        r"\xff\xff\xff\xff": "odd-key",
+    }
+    assert manifest.num_rejected == {"odd-key": 3}
+    assert manifest.source.num_photos == 5
+    assert {pair.recipe.key for pair in PairReader(tmp_path / "pairs")} == {"\1" * 4, "\2" * 4}
+
+
+def test_odd_names_of_files_and_folders_are_listed(tmp_path: Path) -> None:
+    """They change nothing in the samples of the others; none but such is an error."""
+    source = fill_folder(tmp_path / "photos", 2)
+    build_small(source, tmp_path / "before")
+    try:
+        (source / os.fsdecode(b"\xff.jpg")).write_bytes(encode(paint_photo(8)))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    fill_folder(source / os.fsdecode(b"caf\xe9"), 1)
+    build_small(source, tmp_path / "pairs")
+    assert _read_rejected(tmp_path / "pairs") == {
+        r"caf\xe9/0000.jpg": "odd-key", r"\xff.jpg": "odd-key",
+    }  # fmt: skip
+    assert read_all(tmp_path / "pairs") == read_all(tmp_path / "before")
+    for name in ("0000.jpg", "0001.jpg"):
+        (source / name).unlink()
+    with pytest.raises(SourceError, match=r"none of 2 photographs can be used: .* UTF-8"):
+        build_small(source, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".jpg", ".png", ".tif"])
+def test_broken_photographs_are_undecodable_whatever_their_header_says(
+    tmp_path: Path, suffix: str
+) -> None:
+    """Cut off, or with zeros where the size stands; none of them is called too small."""
+    source = fill_folder(tmp_path / "photos", 1)
+    whole = encode(paint_photo(3), suffix)
+    zeros = slice(12, 40) if suffix == ".jpg" else slice(16, 40)
+    for name, content in {
+        "cut": whole[: len(whole) // 2],
+        "stub": whole[:24],
+        "zeroed": whole[: zeros.start] + bytes(zeros.stop - zeros.start) + whole[zeros.stop :],
+    }.items():
+        (source / f"{name}{suffix}").write_bytes(content)
+    build_small(source, tmp_path / "pairs")
+    reasons = _read_rejected(tmp_path / "pairs")
+    assert set(reasons.values()) == {"undecodable"}
+    assert {f"cut{suffix}", f"stub{suffix}"} <= set(reasons)
 
 
 def test_numbers_have_no_gaps_where_photographs_were_left_out(tmp_path: Path) -> None:

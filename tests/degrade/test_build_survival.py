@@ -15,6 +15,7 @@ from degrade.build.options import BuildOptions
 from degrade.build.plan import ShardPlan
 from degrade.build.run import build_pairs
 from degrade.errors import SourceError, StoreError
+from degrade.progress import Step
 from degrade.store.manifest import Manifest
 
 OPTIONS = ("--seed", "7", "--size", "48", "--shard-size", "10")
@@ -109,7 +110,7 @@ def test_workers_die_with_their_parent(photos: Path, tmp_path: Path) -> None:
 
 _INTERRUPTED_START = """
 import os, signal, subprocess, sys
-from degrade.build.workers import hold_interrupt
+from degrade.signals import hold_interrupt
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 worker = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
@@ -294,8 +295,8 @@ def test_build_stopped_by_who_follows_it_leaves_no_half_shard(
     """When progress raises, the shard under way is gone at once; the same build then goes on."""
     out = tmp_path / "pairs"
 
-    def stop(_task: str, num_done: int, _num_all: int) -> None:
-        if num_done > 5:
+    def stop(step: Step) -> None:
+        if step.num_done > 5:
             raise KeyboardInterrupt
 
     options = BuildOptions(

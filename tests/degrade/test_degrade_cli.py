@@ -1,3 +1,5 @@
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -32,7 +34,8 @@ def test_help_of_degrade_imports_neither_torch_nor_albumentations(command: str) 
     """Nor anything else of weight."""
     script = f"""
 import sys
-for name in ("torch", "torchvision", "fastai", "albumentations", "restore", "train", "cv2", "lmdb"):
+blocked = ("torch", "torchvision", "fastai", "albumentations", "restore", "train", "cv2", "lmdb")
+for name in (*blocked, "dask", "distributed"):
     sys.modules[name] = None
 from degrade.cli import main
 main({[*command.split(), "--help"]!r})
@@ -48,6 +51,7 @@ main({[*command.split(), "--help"]!r})
 def test_degrade_works_without_torch_and_albumentations(photos: Path, tmp_path: Path) -> None:
     """A build, its workers too, with the forbidden packages blocked."""
     blocked = ("torch", "torchvision", "fastai", "albumentations", "restore", "train")
+    blocked += ("dask", "distributed")
     (tmp_path / "block").mkdir()
     for name in blocked:
         (tmp_path / "block" / f"{name}.py").write_text("raise ImportError('blocked')")
@@ -109,6 +113,39 @@ def test_build_explains_what_is_wrong(
     done = run_degrade("build", *(a.format(tmp=tmp_path) for a in arguments), "--seed", 1)
     _expect_error(done, 1, words)
     assert not (tmp_path / "pairs").exists()
+
+
+@pytest.mark.skipif(
+    os.geteuid() == 0 and not shutil.which("setpriv"), reason="root may read everything"
+)
+@pytest.mark.parametrize("folder", ["photos/sub", "photos/sub/inner"])
+def test_build_blames_the_folder_that_cannot_be_read(tmp_path: Path, folder: str) -> None:
+    """Not the output's, and nothing is left of that."""
+    fill_folder(tmp_path / "photos" / "sub" / "inner", 1)
+    locked = tmp_path / folder
+    blamed = locked / "inner" if folder == "photos/sub" else locked
+    locked.chmod(0o444 if folder == "photos/sub" else 0o000)
+    command = [sys.executable, "-m", "degrade", "build", tmp_path / "photos", tmp_path / "pairs"]
+    if os.geteuid() == 0:
+        drop = "-dac_override,-dac_read_search"
+        command = ["setpriv", f"--bounding-set={drop}", f"--inh-caps={drop}", *command]
+    done = subprocess.run(
+        [*map(str, command), "--seed", "1"], capture_output=True, text=True, check=False
+    )
+    locked.chmod(0o755)
+    _expect_error(done, 1, f"{blamed}: cannot be read: Permission denied")
+    assert not (tmp_path / "pairs").exists()
+
+
+def test_build_with_an_odd_name_is_finished_but_fails(photos: Path, tmp_path: Path) -> None:
+    """It is counted; the status says that something was left out."""
+    try:
+        (photos / os.fsdecode(b"\xff.jpg")).write_bytes(b"x")
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    done = run_degrade("build", photos, tmp_path / "pairs", "--seed", 1, "--size", 48)
+    _expect_error(done, 1, "the build is whole, but 1 have keys or names that aren't UTF-8")
+    assert "left out: 1 odd-key" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,14 @@ from degrade.damage.render import STAGES
 PACKAGE = Path(degrade.__file__).parent
 # Each imports from its own line and from those above. The longest name that fits counts.
 RANKS = [
-    ("errors", "schema", "progress", "arrays"),
+    ("errors", "schema", "progress", "signals", "arrays"),
     ("store",),
     ("textures",),
     ("damage",),
     ("recipe", "profile"),
     ("damage.draw", "damage.render"),
     ("pairs",),
+    ("cluster",),
     ("build",),
     ("inspect",),
     ("cli", "__main__"),

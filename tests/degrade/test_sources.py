@@ -27,14 +27,46 @@ def test_folder_follows_links_but_not_in_circles(tmp_path: Path) -> None:
     assert keys == ["inside/0000.jpg", "linked/0000.jpg"]
 
 
-def test_folder_refuses_names_that_are_not_utf8(tmp_path: Path) -> None:
-    """A recipe could not name such a photograph."""
-    try:
-        (tmp_path / os.fsdecode(b"\xff.jpg")).write_bytes(b"x")
-    except OSError:
-        pytest.skip("this file system takes UTF-8 names only")
-    with pytest.raises(SourceError, match="UTF-8"):
-        open_source(tmp_path).list_keys()
+def test_folder_lists_what_it_may_not_look_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file whose kind can't be told is found out, and rejected, when it is read."""
+    fill_folder(tmp_path / "photos", 2)
+    look = os.stat
+
+    def refuse(path: object, **options: object) -> os.stat_result:
+        if str(path).endswith("0001.jpg"):
+            raise PermissionError(13, "Permission denied", path)
+        return look(path, **options)  # type: ignore[arg-type, no-any-return, call-overload]
+
+    monkeypatch.setattr(os, "stat", refuse)
+    assert list(open_source(tmp_path / "photos").list_keys()) == ["0000.jpg", "0001.jpg"]
+
+
+@pytest.mark.parametrize("name", ["person_train", "file.lmdb", "photos.jpg", "x.zip"])
+def test_lmdb_is_told_by_content_whatever_its_name(tmp_path: Path, name: str) -> None:
+    """A file of any suffix or none; another file is neither of the two."""
+    folder = make_lsun(tmp_path / "lsun", {"a": b"x", "b": b"y"})
+    os.rename(folder / "data.mdb", tmp_path / name)
+    source = open_source(tmp_path / name)
+    assert (source.kind, list(source.list_keys())) == ("lsun", ["a", "b"])
+    source.close()
+    (tmp_path / name).write_bytes(b"no such thing")
+    with pytest.raises(SourceError, match="neither a folder nor an LMDB file"):
+        open_source(tmp_path / name)
+
+
+def test_list_names_photographs_whose_names_are_not_utf8(tmp_path: Path) -> None:
+    """The list is bytes as the names are; text in other codings is refused."""
+    source = open_source(make_lsun(tmp_path / "lsun", {"aa": b"1"}))
+    listed = tmp_path / "list.txt"
+    listed.write_bytes(b"aa\n\xff\n")
+    with pytest.raises(SourceError, match=r"\\xff: listed, but no key of"):
+        list(open_source(source.path, listed).list_keys())
+    listed.write_text("aa\n", "utf-16")
+    with pytest.raises(SourceError, match="not UTF-8 text"):
+        open_source(source.path, listed)
+    source.close()
 
 
 def test_folder_without_photographs_is_an_error(tmp_path: Path) -> None:
