@@ -7,6 +7,7 @@ import contextlib
 import functools
 import shutil
 import tempfile
+import traceback
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -125,6 +126,7 @@ def create_app(
     handlers: dict[Any, Any] = dict.fromkeys(_STATUS, server.explain_error)
     handlers[HTTPException] = _explain_http
     handlers[ClientDisconnect] = _explain_http
+    handlers[Exception] = _explain_fault
     app = Starlette(routes=routes, exception_handlers=handlers, lifespan=server.lifespan)
     return Guard(app, max_body_bytes=limits.max_upload_mb << 20)
 
@@ -544,6 +546,11 @@ def _attachment(path: Path, name: str) -> Response:
 
 async def _in_thread(task: Callable[..., _T], *arguments: Any) -> _T:
     return await run_in_threadpool(task, *arguments)
+
+
+async def _explain_fault(_: Request, error: Exception) -> Response:
+    traceback.print_exception(error)
+    return JSONResponse({"error": "this is our fault; see what the server printed"}, 500)
 
 
 async def _explain_http(_: Request, error: Exception) -> Response:
