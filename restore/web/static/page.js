@@ -1,99 +1,36 @@
 /** The page: one photograph on the stage, its settings beside it, the album below. */
-import { Album, sayTime } from "./album.js";
+import { Album } from "./album.js";
+import { onFiles } from "./bring.js";
 import { ask, askJson, askPicture, newestOnly, sendFile, sendJson } from "./api.js";
 import { Edits } from "./edits.js";
+import { complain, settle } from "./errors.js";
 import { HintPanel } from "./hints.js";
+import { listenToKeys } from "./keys.js";
+import { SavePanel } from "./saving.js";
+import { Strengths } from "./strengths.js";
 import { Viewer } from "./viewer.js";
 
 const at = (id) => document.getElementById(id);
 
-const STRENGTHS = [
-  ["strength", "All of it", "How much of the whole restoration"],
-  ["repair", "Repair", "Scratches, dust, stains and tears"],
-  ["denoise", "Denoise", "Grain, noise and blur"],
-  ["tone", "Tone", "Brightness and contrast"],
-  ["color", "Colour", "Colours"],
-  ["regrain", "Fresh grain", "Fine grain, so that faces aren't wax"],
-];
-const USUAL = { strength: 1, repair: 1, denoise: 1, tone: 1, color: 1, regrain: 0, colorize: true };
 const MAX_PART_PX = 1_600_000;
 
 const viewer = new Viewer(at("canvas"));
 const album = new Album();
 const hints = new HintPanel();
+const strengths = new Strengths();
 let state = { photos: [], jobs: [] };
 let current = null; // {id, name, size, edits, revision, in_album}
-let settings = { ...USUAL, ...read("settings") };
 let measured = false;
-let downloading = null;
 let allUploads = 0;
 
-// ---- settings -----------------------------------------------------------------------------
-
-function read(key) {
-  try {
-    return JSON.parse(localStorage.getItem(key) ?? "{}");
-  } catch {
-    return {};
-  }
-}
-
-function fields() {
-  const found = {};
-  for (const [name] of STRENGTHS) found[name] = String(settings[name]);
-  if (!settings.colorize) found["no-colorize"] = "1";
-  return found;
-}
-
 function query(extra = {}) {
-  return new URLSearchParams({ ...fields(), v: `${current.revision}`, ...extra }).toString();
+  return new URLSearchParams({ ...strengths.fields, v: `${current.revision}`, ...extra }).toString();
 }
 
-function buildStrengths() {
-  for (const [name, label, help] of STRENGTHS) {
-    const row = document.createElement("label");
-    row.className = "strength";
-    row.title = help;
-    const text = document.createElement("span");
-    text.textContent = label;
-    const slider = document.createElement("input");
-    Object.assign(slider, { type: "range", min: 0, max: 100, step: 1, id: `s-${name}` });
-    const value = document.createElement("output");
-    value.className = "number";
-    value.htmlFor = slider.id;
-    slider.addEventListener("input", () => {
-      settings[name] = slider.value / 100;
-      changed();
-    });
-    row.append(text, slider, value);
-    at("strengths").append(row);
-  }
-  at("colorize").addEventListener("change", () => {
-    settings.colorize = at("colorize").checked;
-    changed();
-  });
-  at("reset").addEventListener("click", () => {
-    settings = { ...USUAL };
-    changed();
-  });
-  showSettings();
-}
-
-function showSettings() {
-  for (const [name] of STRENGTHS) {
-    const slider = at(`s-${name}`);
-    slider.value = Math.round(settings[name] * 100);
-    slider.parentElement.querySelector("output").textContent = `${slider.value} %`;
-  }
-  at("colorize").checked = settings.colorize;
-}
-
-function changed() {
-  showSettings();
-  localStorage.setItem("settings", JSON.stringify(settings));
+strengths.addEventListener("change", () => {
   forgetMeasure();
   if (current) refresh(current.id);
-}
+});
 
 // ---- the photograph on the stage ----------------------------------------------------------
 
@@ -116,7 +53,7 @@ async function open(id) {
   at("save-beside").hidden = !photo.in_album;
   at("marks-save").href = `/api/photos/${id}/marks`;
   at("hints-save").href = `/api/photos/${id}/hints`;
-  at("job").replaceChildren();
+  saving.clear();
   document.title = `${photo.name} – Restore photographs`;
   viewer.open(width, height);
   marksRevision = "";
@@ -379,39 +316,21 @@ at("full").addEventListener("click", () => {
   else document.querySelector(".stage").requestFullscreen?.();
 });
 
-addEventListener("keydown", (event) => {
-  const typing = event.target.matches?.("input:not([type=range], [type=radio], [type=checkbox]), select");
-  if (typing || !current) return;
-  if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z") {
-    event.preventDefault();
-    at(event.shiftKey ? "redo" : "undo").click();
-    return;
-  }
-  if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "y") {
-    event.preventDefault();
-    at("redo").click();
-    return;
-  }
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
-  const onRange = event.target.matches?.("input[type=range]");
-  const keys = {
-    v: () => chooseTool("look"),
-    b: () => chooseTool("add"),
-    e: () => chooseTool("erase"),
-    c: () => chooseTool("hint"),
-    f: () => at("full").click(),
-    "+": () => viewer.zoom(viewer.scale * 1.5),
-    "=": () => viewer.zoom(viewer.scale * 1.5),
-    "-": () => viewer.zoom(viewer.scale / 1.5),
-    0: () => viewer.fit(),
-    1: () => viewer.zoom(1),
-    "[": () => nudgeBrush(-5),
-    "]": () => nudgeBrush(5),
-  };
-  const action = keys[event.key.toLowerCase()];
-  if (!action || (onRange && "+-=01".includes(event.key))) return;
-  event.preventDefault();
-  action();
+listenToKeys(() => current, {
+  v: () => chooseTool("look"),
+  b: () => chooseTool("add"),
+  e: () => chooseTool("erase"),
+  c: () => chooseTool("hint"),
+  f: () => at("full").click(),
+  "+": () => viewer.zoom(viewer.scale * 1.5),
+  "=": () => viewer.zoom(viewer.scale * 1.5),
+  "-": () => viewer.zoom(viewer.scale / 1.5),
+  0: () => viewer.fit(),
+  1: () => viewer.zoom(1),
+  "[": () => nudgeBrush(-5),
+  "]": () => nudgeBrush(5),
+  undo: () => at("undo").click(),
+  redo: () => at("redo").click(),
 });
 
 function nudgeBrush(by) {
@@ -472,83 +391,30 @@ at("measure").addEventListener("click", () => measure().catch(complain));
 // ---- saving -------------------------------------------------------------------------------
 
 async function start(ids, kind, again) {
-  const wanted = { ...fields() };
-  if (kind === "download" && at("format").value) wanted.output = at("format").value;
-  const answer = await sendJson("POST", "/api/jobs", { photos: ids, kind, settings: wanted, again });
+  const settings = { ...strengths.fields };
+  if (kind === "download" && at("format").value) settings.output = at("format").value;
+  const answer = await sendJson("POST", "/api/jobs", { photos: ids, kind, settings, again });
   await poll();
   return answer.jobs;
 }
 
-at("download").addEventListener("click", async () => {
+const saving = new SavePanel();
+saving.addEventListener("save", async (event) => {
   try {
-    const [job] = await start([current.id], "download", false);
-    downloading = job?.id ?? null;
+    const { kind } = event.detail;
+    const [job] = await start([current.id], kind, at("again").checked);
+    if (job) saving.follow(job.id);
+    else if (kind === "album") saving.say("It is restored already; tick “again, if done” to do it anew.");
     showJob();
   } catch (error) {
     complain(error);
   }
 });
-at("save-beside").addEventListener("click", async () => {
-  try {
-    const jobs = await start([current.id], "album", at("again").checked);
-    if (!jobs.length) say("It is restored already; tick “again, if done” to do it anew.");
-    showJob();
-  } catch (error) {
-    complain(error);
-  }
-});
-
-function say(text, kind = "") {
-  const line = document.createElement("p");
-  line.textContent = text;
-  line.className = kind;
-  at("job").replaceChildren(line);
-}
+saving.addEventListener("cancel", (event) => cancelJob(event.detail));
 
 function showJob() {
   const job = state.jobs.findLast((each) => each.photo === current?.id);
-  if (!job) return;
-  const active = job.state === "queued" || job.state === "running";
-  at("download").disabled = at("save-beside").disabled = active;
-  if (active) {
-    if (at("job").dataset.id !== job.id) {
-      const bar = document.createElement("progress");
-      bar.max = 1;
-      bar.setAttribute("aria-label", "Progress");
-      const text = document.createElement("p");
-      const cancel = document.createElement("button");
-      cancel.type = "button";
-      cancel.textContent = "Cancel";
-      cancel.addEventListener("click", () => cancelJob(job.id));
-      at("job").replaceChildren(bar, text, cancel);
-      at("job").dataset.id = job.id;
-    }
-    at("job").querySelector("progress").value = job.done_frac;
-    at("job").querySelector("p").textContent =
-      job.state === "queued" ? "waiting" : `${Math.round(100 * job.done_frac)} %, ${sayTime(job.seconds_left)} left`;
-    return;
-  }
-  delete at("job").dataset.id;
-  if (job.state === "failed") say(job.error, "bad");
-  else if (job.state === "cancelled") say("Cancelled.");
-  else if (job.kind === "album") say(`Saved as ${job.name}.`, "good");
-  else {
-    const link = document.createElement("a");
-    link.href = `/api/jobs/${job.id}/file`;
-    link.className = "button";
-    link.textContent = `Save ${job.name}`;
-    const notes = job.notices.map((text) => {
-      const line = document.createElement("p");
-      line.className = "quiet";
-      line.textContent = text;
-      return line;
-    });
-    at("job").replaceChildren(link, ...notes);
-    if (downloading === job.id) {
-      downloading = null;
-      link.click();
-    }
-  }
+  if (job) saving.show(job);
 }
 
 async function cancelJob(id) {
@@ -611,7 +477,7 @@ async function poll(rescan = false) {
     album.show(state, current?.id);
     showJob();
     at("start").hidden = state.photos.length > 0 || allUploads > 0;
-    at("errors").querySelector(".lost")?.remove();
+    settle("lost");
   } catch (error) {
     complain(error, "lost");
   }
@@ -644,58 +510,10 @@ async function take(files) {
   allUploads -= list.length;
   await poll();
 }
-
-for (const id of ["choose", "choose-big"]) at(id).addEventListener("click", () => at("files").click());
-at("files").addEventListener("change", () => {
-  const files = [...at("files").files];
-  at("files").value = "";
-  take(files);
-});
-let depth = 0;
-addEventListener("dragenter", (event) => {
-  if (![...(event.dataTransfer?.types ?? [])].includes("Files")) return;
-  depth++;
-  at("drop").hidden = false;
-});
-addEventListener("dragleave", () => {
-  depth = Math.max(0, depth - 1);
-  if (!depth) at("drop").hidden = true;
-});
-addEventListener("dragover", (event) => event.preventDefault());
-addEventListener("drop", (event) => {
-  event.preventDefault();
-  depth = 0;
-  at("drop").hidden = true;
-  const files = [...(event.dataTransfer?.files ?? [])];
-  if (files.length) take(files);
-});
-addEventListener("paste", (event) => {
-  const files = [...(event.clipboardData?.files ?? [])];
-  if (!files.length) return;
-  event.preventDefault();
-  take(files);
-});
-
-// ---- errors -------------------------------------------------------------------------------
-
-function complain(error, kind = "") {
-  if (kind && at("errors").querySelector(`.${kind}`)) return;
-  if (!kind && [...at("errors").children].some((each) => each.firstChild.textContent === error.message)) return;
-  const line = document.createElement("p");
-  if (kind) line.className = kind;
-  const text = document.createElement("span");
-  text.textContent = error.message;
-  const close = document.createElement("button");
-  close.type = "button";
-  close.textContent = "Close";
-  close.addEventListener("click", () => line.remove());
-  line.append(text, close);
-  at("errors").append(line);
-}
+onFiles(take);
 
 // ---- start --------------------------------------------------------------------------------
 
-buildStrengths();
 showBrush();
 showEdits();
 chooseTool("look");
