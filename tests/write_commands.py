@@ -22,6 +22,10 @@ def live_commands() -> dict[str, click.Context]:
             for word in command.list_commands(context):
                 sub = command.get_command(context, word)
                 found[f"{name} {word}"] = click.Context(sub, context, word, **settings)
+        for word in getattr(command, "words", ()):
+            sub = command.get_word(word)
+            settings = {**sub.context_settings, "terminal_width": _WIDTH}
+            found[f"{name} {word}"] = click.Context(sub, info_name=f"{name} {word}", **settings)
     return found
 
 

@@ -28,9 +28,10 @@ from restore.scan.profiles import scale_to_samples, scale_to_unit
 from restore.settings import RestoreSettings
 from restore.web.edits import Edits, paint_marks
 
-PREVIEW_PIXELS = 800_000
+PREVIEW_PIXELS = 600_000
 MAX_PART_PIXELS = 1_700_000
 _NUM_KEPT, _NUM_KEPT_PARTS = 3, 3
+_PART_TILES = 1.5
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -199,7 +200,9 @@ class Previewer:
             given = None if marks is None else EditedMarks.read(marks, "edit", *size)
             look = look_at(network, photo, given=given, hints=subject.edits.hints)
             self._looks.put(subject.key, look)
-        *_, part = ask_part(network, photo, look, inner, tile_px=self._restorer.tile_px)
+        # What surrounds a part as large as a tile still fits into one window.
+        tile_px = round(_PART_TILES * self._restorer.tile_px)
+        *_, part = ask_part(network, photo, look, inner, tile_px=tile_px)
         assert isinstance(part, Part)
         part = replace(part, source=_Described(photo))
         self._parts.put((subject.key, inner), part)

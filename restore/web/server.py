@@ -47,7 +47,7 @@ def run_server(
     server = uvicorn.Server(
         uvicorn.Config(
             app,
-            log_level="warning",
+            log_level="critical",  # `create_app` prints what is our fault itself
             server_header=False,
             ws="none",
             http="h11",
