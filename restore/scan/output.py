@@ -172,11 +172,11 @@ def _add_provenance(metadata: Metadata, provenance: Provenance, file_format: str
         main.set_text(SOFTWARE_TAG, provenance.software)
     packet = extend_xmp(metadata.xmp, provenance)
     if packet == metadata.xmp:
-        metadata.changed.append("history (damaged XMP: the restoration isn't noted in it)")
+        metadata.remarks.append("the restoration isn't noted in its XMP")
     elif file_format == "jpeg" and len(packet) > JPEG_MAX_BYTES >= len(trim(metadata.xmp)):
         packet = trim(packet)
         if len(packet) > JPEG_MAX_BYTES:
-            metadata.changed.append("history (the XMP is full: the restoration isn't noted in it)")
+            metadata.remarks.append("its XMP is full: the restoration isn't noted in it")
             return
     metadata.xmp = packet
 
@@ -190,7 +190,7 @@ def tell_metadata(metadata: Metadata, file_format: str) -> list[str]:
         lines.append(f"metadata left out in {name}: {lost}")
     if metadata.changed:
         lines.append(f"metadata changed: {', '.join(dict.fromkeys(metadata.changed))}")
-    return lines
+    return [*lines, *metadata.remarks]
 
 
 def encode(

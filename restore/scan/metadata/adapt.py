@@ -9,7 +9,7 @@ from restore.scan.metadata import tags as t
 from restore.scan.metadata.areas import Turning, turn_subject
 from restore.scan.metadata.block import Metadata, holds
 from restore.scan.metadata.directories import EXIF, Directory, Tag
-from restore.scan.metadata.xmp import forget_extended, set_srgb, set_upright
+from restore.scan.metadata.xmp import decode_packet, forget_extended, set_srgb, set_upright
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ def adapt(metadata: Metadata, pixels: Pixels) -> None:
         _adapt_exif(metadata, metadata.exif, turning)
         if pixels.is_converted:
             t.colors_changed(metadata.exif, is_srgb=True)
+    if metadata.xmp and decode_packet(metadata.xmp) is None:
+        metadata.remarks.append("its XMP is damaged, and kept as it is")
     if metadata.xmp:
         metadata.xmp, changed = set_upright(metadata.xmp, turning)
         if "areas" in changed:

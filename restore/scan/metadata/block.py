@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from restore.scan.metadata.directories import Directory
-from restore.scan.metadata.photoshop import Resource
+from restore.scan.metadata.photoshop import Resource, trim_iptc
 
 
 class Text(NamedTuple):
@@ -64,6 +64,7 @@ class Metadata:
         segments: Of JPEG.
         lost: What couldn't be read or kept, named.
         changed: What was altered because the pixels were.
+        remarks: What else the user should know.
     """
 
     source: str = ""
@@ -77,6 +78,15 @@ class Metadata:
     segments: list[Segment] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+    def take_iptc(self, data: bytes) -> None:
+        """Take IPTC records in, unless there are some; what of them is damaged is lost."""
+        if self.iptc:
+            return
+        self.iptc, is_whole = trim_iptc(data)
+        if not is_whole:
+            self.lost.append("damaged IPTC records")
 
     def directory(self) -> Directory:
         """The main directory, made if there is none."""

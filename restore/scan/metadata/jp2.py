@@ -12,7 +12,6 @@ from typing import BinaryIO
 
 from restore.scan.metadata.block import Metadata
 from restore.scan.metadata.jpeg import read_exif
-from restore.scan.metadata.photoshop import trim_iptc
 
 _EXIF = b"JpgTiffExif->JP2"
 _XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
@@ -34,7 +33,7 @@ def read_jp2(file: BinaryIO) -> Metadata:
         elif name == _XMP:
             found.xmp = found.xmp or data
         elif name == _IPTC:
-            found.iptc = found.iptc or trim_iptc(data)
+            found.take_iptc(data)
     return found
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from restore.scan.metadata import tags as t
 from restore.scan.metadata.block import Metadata, Segment, Text
 from restore.scan.metadata.directories import MAKER_NOTE, Directory, read_block, write_block
 from restore.scan.metadata.photoshop import (
@@ -20,7 +21,6 @@ from restore.scan.metadata.photoshop import (
     iptc_resource,
     keep_resources,
     read_resources,
-    trim_iptc,
     write_resources,
 )
 from restore.scan.metadata.xmp import (
@@ -59,8 +59,8 @@ def read_jpeg(file: BinaryIO) -> Metadata:
             photoshop += data[len(_PHOTOSHOP) :]
         else:
             _read_other(found, marker, data)
-    read_exif(found, exif)
     read_photoshop(found, photoshop)
+    read_exif(found, exif)
     _read_extended(found, extended)
     return found
 
@@ -75,6 +75,12 @@ def read_exif(found: Metadata, block: bytes) -> None:
     except ValueError:
         found.lost.append("EXIF (damaged)")
         return
+    main = found.exif
+    if t.XMP in main.tags and not found.xmp:
+        found.xmp = main.tags[t.XMP].data
+    if t.IPTC in main.tags:
+        found.take_iptc(main.tags[t.IPTC].data)
+    found.lost += t.describe_only(main, of_tiff=False)
     if found.exif.num_damaged:
         found.lost.append(f"{found.exif.num_damaged} damaged EXIF entries")
     if found.exif.has_next:
@@ -87,8 +93,8 @@ def read_photoshop(found: Metadata, block: bytes) -> None:
     if not whole:
         found.lost.append("damaged Photoshop resources")
     for resource in resources:
-        if resource.number == IPTC_RESOURCE and not found.iptc:
-            found.iptc = trim_iptc(resource.data)
+        if resource.number == IPTC_RESOURCE:
+            found.take_iptc(resource.data)
     kept, lost = keep_resources(resources)
     found.resources += kept
     found.lost += lost

@@ -75,15 +75,16 @@ def keep_resources(resources: list[Resource]) -> tuple[list[Resource], list[str]
     return kept, lost
 
 
-def trim_iptc(data: bytes) -> bytes:
-    """IPTC records without the padding after them, and in the right order of bytes.
+def trim_iptc(data: bytes) -> tuple[bytes, bool]:
+    """IPTC records without the padding after them, and whether all of them could be read.
 
-    Some writers store them as 32-bit numbers in TIFF, whose bytes others then swap.
+    Some writers store them as 32-bit numbers in TIFF, whose bytes others then swap; that is undone.
     """
     if data[:1] != b"\x1c" and data[3:4] == b"\x1c":
         data += b"\0" * (-len(data) % 4)
         data = b"".join(data[i : i + 4][::-1] for i in range(0, len(data), 4))
-    return data[: iptc_size(data)] or data.rstrip(b"\0")
+    size = iptc_size(data)
+    return data[:size], not data[size:].strip(b"\0")
 
 
 def iptc_size(data: bytes) -> int:

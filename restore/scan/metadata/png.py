@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from restore.scan.metadata.block import Metadata, Text, decode_text
 from restore.scan.metadata.jpeg import exif_block, read_exif, read_photoshop
-from restore.scan.metadata.photoshop import iptc_resource, trim_iptc, write_resources
+from restore.scan.metadata.photoshop import iptc_resource, write_resources
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _XMP_KEYWORD = b"XML:com.adobe.xmp"
@@ -155,7 +155,7 @@ def _read_profile(found: Metadata, name: bytes, text: bytes) -> bytes:
         return data
     elif name in (b"iptc", b"8bim"):
         if data[:1] == b"\x1c":
-            found.iptc = found.iptc or trim_iptc(data)
+            found.take_iptc(data)
         else:
             read_photoshop(found, data)
     elif name in (b"xmp", b"app1"):

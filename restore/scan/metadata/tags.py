@@ -33,6 +33,8 @@ STRUCTURE = frozenset(
 _COLORS = frozenset({301, 318, 319})
 # Blocks of their own.
 _BLOCKS = frozenset({XMP, IPTC, RESOURCES})
+# Tags of DNG files, in which they tell how to develop the pixels; elsewhere they mean nothing.
+_DNG_VERSION = 50706
 _RAW = frozenset({*range(50706, 51200), *range(52525, 52600)})
 UNREAD = frozenset({_LAYERS, ICC, 273, 279, 324, 325, 347, 320})
 # In an EXIF block beside other pixels these would point at nothing.
@@ -46,12 +48,15 @@ def describe_only(main: Directory, *, of_tiff: bool) -> list[str]:
         lost.append("an editor's layers")
     if SUB_DIRECTORIES in main.tags or SUB_DIRECTORIES in main.children:
         lost.append("previews")
-    if any(number in _RAW for number in main.tags):
-        lost.append("raw converters' tags")
-    dropped = _BLOCKS | _RAW | {_LAYERS} | (STRUCTURE if of_tiff else _POINTERS)
+    raw = _RAW if _DNG_VERSION in main.tags else frozenset()
+    if raw:
+        lost.append("DNG's tags")
+    dropped = _BLOCKS | raw | {_LAYERS} | (STRUCTURE if of_tiff else _POINTERS)
     for number in dropped & set(main.tags):
         del main.tags[number]
-    main.children.pop(SUB_DIRECTORIES, None)
+    for directory in main.walk():
+        directory.tags.pop(SUB_DIRECTORIES, None)
+        directory.children.pop(SUB_DIRECTORIES, None)
     return lost
 
 

@@ -26,7 +26,7 @@ from restore.scan.metadata.directories import (
     Tag,
 )
 from restore.scan.metadata.jpeg import read_photoshop
-from restore.scan.metadata.photoshop import trim_iptc, write_resources
+from restore.scan.metadata.photoshop import write_resources
 
 _OFFSETS, _COUNTS = (273, 324), (279, 325)
 
@@ -114,7 +114,8 @@ def read_tiff(file: BinaryIO, page: int = 0) -> Metadata:
     if t.RESOURCES in main.tags:
         read_photoshop(found, main.tags[t.RESOURCES].data)
     if t.IPTC in main.tags:
-        found.iptc = trim_iptc(main.tags[t.IPTC].data)
+        found.iptc = b""  # Photoshop's copy is the second choice
+        found.take_iptc(main.tags[t.IPTC].data)
     if main.num_damaged:
         found.lost.append(f"{main.num_damaged} damaged tags")
     found.lost += t.describe_only(main, of_tiff=True)

@@ -84,7 +84,9 @@ def set_upright(packet: bytes, turning: Turning) -> tuple[bytes, list[str]]:
     ):
         for name in names:
             edited = _set_property(edited, name, r"\d+", str(value))
-    without = re.sub(r"\s*<(xmp|xap):Thumbnails>.*?</\1:Thumbnails>", "", edited, flags=re.DOTALL)
+    without = re.sub(
+        r"\s*<(xmp|xap):Thumbnails\b[^>]*>.*?</\1:Thumbnails>", "", edited, flags=re.DOTALL
+    )
     if without != edited:
         edited = without
         changed.append("preview")
