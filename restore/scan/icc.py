@@ -90,8 +90,8 @@ def read_png_colors(chunks: dict[bytes, bytes], num_bands: int) -> bytes | None:
             gamma = 1 / stored if 0.1 <= stored <= 5 else gamma
         near_srgb = abs(1 / gamma - 0.45455) < 0.005
         if near_srgb and (num_bands == 1 or primaries.is_near(SRGB)):
-            return None
-        if near_srgb:
+            return None  # what writers of sRGB put
+        if b"gAMA" not in chunks:
             gamma = SRGB_CURVE
     if num_bands == 1:
         return make_grey_profile(gamma, "PNG grey") if gamma != SRGB_CURVE else None

@@ -31,7 +31,7 @@ from restore.scan.metadata.tiff import Page, read_pages
 from restore.scan.opening import as_photo_error, explain_write, open_file
 from restore.scan.pages import Choice, choose_page
 from restore.scan.private import PrivateFolder
-from restore.scan.profiles import ColorSpace, Srgb, read_profile
+from restore.scan.profiles import ColorSpace, Srgb, is_whole_profile, read_profile
 
 MAX_PIXELS = 2_000_000_000
 MAX_SIDE_PX = 300_000
@@ -355,6 +355,12 @@ class Photo:
 
     def _read_profile(self, deep: bool) -> None:
         if self.icc is None:
+            return
+        size = int.from_bytes(self.icc[:4], "big")
+        self.icc = self.icc[:size] if size >= 132 else self.icc  # some writers pad
+        if not is_whole_profile(self.icc):
+            self.notices.append("its colour profile is damaged and is left out")
+            self.icc = None
             return
         profile = read_profile(self.icc)
         if profile is None or len(profile.curves) != self.num_bands:
