@@ -1,6 +1,6 @@
 """Builds on Dask against builds with processes, on this machine.
 
-    nice -n 5 python benchmarks/cluster.py [--num 2500] [--variants 4] [--repeat 3]
+    nice -n 5 python -m benchmarks.cluster [--num 2500] [--variants 4] [--repeat 3]
 
 Photographs are painted by code. Both engines build the same pairs by turns; Dask's scheduler and
 workers are started beforehand, and their start is left out. Wall time is that of the rendering, as
@@ -25,9 +25,6 @@ import click
 import cv2
 import numpy as np
 import psutil
-
-# This folder holds files called as packages, and must not hide them.
-sys.path[:] = [p for p in sys.path if Path(p).resolve() != Path(__file__).resolve().parent]
 
 RESULTS = Path(__file__).resolve().parent / "results" / "cluster.json"
 

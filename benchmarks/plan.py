@@ -1,6 +1,6 @@
 """Cost of planning a build of millions: time, memory, disk, and the size of the manifest.
 
-    nice python benchmarks/plan.py NUM [--folder /tmp] [--keep-source]
+    nice python -m benchmarks.plan NUM [--folder /tmp] [--keep-source]
 
 It makes an LMDB of NUM keys as LSUN's are (40 hexadecimal digits) with values of 16 bytes, plans a
 build of it as `degrade build` does, in a process of its own, and writes the manifest that such a
@@ -25,9 +25,6 @@ from pathlib import Path
 import click
 import lmdb
 import numpy as np
-
-# This folder holds files called as packages, and must not hide them.
-sys.path[:] = [p for p in sys.path if Path(p).resolve() != Path(__file__).resolve().parent]
 
 from degrade.build.options import BuildOptions, make_settings
 from degrade.build.plan import Plan, make_plan
@@ -155,7 +152,14 @@ def main(num_photos: int, folder: Path, planning: Path | None) -> None:
         began = time.perf_counter()
         make_source(place / "source", num_photos)
         print(f"source made in {time.perf_counter() - began:.0f} s", file=sys.stderr)
-        command = [sys.executable, __file__, str(num_photos), "--planning", str(place)]
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.plan",
+            str(num_photos),
+            "--planning",
+            str(place),
+        ]
         # A process of its own, so that its peak of memory is the plan's.
         found = json.loads(subprocess.check_output(command, text=True))
         found["source_mb"] = round(count_bytes(place / "source") / 1e6, 1)

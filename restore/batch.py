@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import filecmp
 import json
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,14 @@ from typing import Any
 import click
 from tqdm import tqdm
 
-from restore.errors import PhotoError, RestoreError
+from restore.done import explain_difference
+from restore.errors import OutputError, PhotoError, RestoreError
 from restore.events import Notice, Progress
 from restore.job import Done, run_job
 from restore.plan import Job, is_output
 from restore.restorer import Restorer
+from restore.scan.opening import explain_os
+from restore.scan.sidecar import find_sidecar
 from restore.settings import RestoreSettings
 
 
@@ -47,25 +52,40 @@ class Batch:
         if self.num_photos > 1:
             self.say(f"failed: {problem}")
 
-    def may_skip(self, job: Job, *, force: bool, named: bool) -> bool:
-        """Whether a photograph is done already.
+    def may_skip(self, job: Job, settings: RestoreSettings, *, force: bool, named: bool) -> bool:
+        """Whether a photograph is done already, by what its result says of itself.
 
         Raises:
-            RestoreError: If the output was named by the user and is there.
+            RestoreError: If something is at the place of a result that isn't this job's.
         """
         if is_output(job.photo) and not named:
             self._skip(job, "was written by restore; name an output with -o to restore it again")
             return True
         if force:
             return False
-        for path in (job.marks_out, job.output, *(job.report or ())):
-            if path is None or not path.exists():
-                continue
-            if named or path is not job.output:
-                raise PhotoError(f"{path}: exists; --force overwrites it")
-            self._skip(job, f"done already ({job.output}); --force restores it again")
-            return True
-        return False
+        marks = (job.marks_out, job.compare, *(job.report or ()))
+        others = [path for path in marks if path is not None]
+        sidecar = find_sidecar(job.photo, job.output)
+        if sidecar is not None and not _is_same(*sidecar):
+            others.append(sidecar[1])
+        if not _exists(job.output):
+            for path in others:
+                if _exists(path):
+                    raise PhotoError(f"{path}: exists; --force overwrites it")
+            return False
+        if named:
+            raise PhotoError(f"{job.output}: exists; --force overwrites it")
+        difference = explain_difference(job, settings)
+        missing = [path for path in others if not _exists(path)]
+        if missing and not difference:
+            difference = f"is done, but {missing[0]} isn't there"
+        if difference:
+            raise PhotoError(
+                f"{job.photo}: not restored: {job.output} exists and {difference}; --force "
+                "overwrites it, -o names another place"
+            )
+        self._skip(job, f"done already ({job.output}); --force restores it again")
+        return True
 
     def run(self, restorer: Restorer, jobs: list[Job], settings: RestoreSettings) -> None:
         """Restore one photograph after the other."""
@@ -78,11 +98,14 @@ class Batch:
             for number, job in enumerate(jobs):
                 self._bar.set_description(job.photo.name, refresh=False)
                 try:
-                    for event in run_job(restorer, job, settings):
-                        self._show(job, event, number)
+                    if not job.may_replace and _exists(job.output):
+                        raise PhotoError(f"{job.output}: appeared meanwhile; not overwritten")
+                    with closing(run_job(restorer, job, settings)) as events:
+                        for event in events:
+                            self._show(job, event, number)
                 except RestoreError as error:
                     message = str(error)
-                    if str(job.photo) not in message:
+                    if str(job.photo) not in message and not isinstance(error, OutputError):
                         message = f"{job.photo}: {message}"
                     self.fail(job.photo, message)
                 self._bar.update(number + 1 - self._bar.n)
@@ -124,3 +147,22 @@ class Batch:
             self._bar.write(line, file=sys.stdout)
         else:
             click.echo(line)
+
+
+def _is_same(first: Path, second: Path) -> bool:
+    try:
+        return filecmp.cmp(first, second, shallow=False)
+    except OSError:
+        return False
+
+
+def _exists(path: Path) -> bool:
+    """Whether something is there.
+
+    Raises:
+        PhotoError: If there can't be: the name is too long, a folder is barred.
+    """
+    try:
+        return path.exists()
+    except OSError as error:
+        raise PhotoError(f"{path}: {explain_os(error)}; name another with -o") from error

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -20,6 +22,13 @@ if TYPE_CHECKING:
     from restore.plan import Job
 
 _EXISTING = click.Path(path_type=Path, exists=True)
+
+
+class _MarksIn(click.Path):
+    """A mask's path, or the word "infrared"."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        return value if value == "infrared" else super().convert(value, param, ctx)
 
 
 @click.command(cls=WordsFirst, context_settings={"help_option_names": ["-h", "--help"]})
@@ -43,9 +52,11 @@ _EXISTING = click.Path(path_type=Path, exists=True)
 )
 @click.option(
     "--marks-in",
-    type=_EXISTING,
+    type=_MarksIn(path_type=Path, exists=True),
+    metavar="PATH|infrared",
     help="Mask of your own, of any size, light where there is damage; for several photographs a "
-    "folder of masks named PHOTO.marks.png.",
+    "folder of masks named PHOTO.marks.png. The word infrared takes dust and scratches from the "
+    "infrared channel of a film scanner.",
 )
 @click.option(
     "--marks-mode",
@@ -69,6 +80,17 @@ _EXISTING = click.Path(path_type=Path, exists=True)
     type=_EXISTING,
     help="A transparent picture of any size, painted with colours, or a file of hints that the "
     "page saved; for several photographs a folder of PHOTO.hints.png or .json.",
+)
+@click.option(
+    "--page",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Which page of a file of several, from 1.  [default: the first of full resolution]",
+)
+@click.option(
+    "--pages",
+    type=click.Choice(["all"]),
+    help="Restore all pages: to a TIFF file of as many, else to numbered files.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per photograph.")
 @click.option(
@@ -98,10 +120,12 @@ def main(
     no_colorize: bool,
     regrain: float,
     marks_out: Path | None,
-    marks_in: Path | None,
+    marks_in: Path | Literal["infrared"] | None,
     marks_mode: str,
     hint_texts: tuple[str, ...],
     hints_file: Path | None,
+    page: int | None,
+    pages: str | None,
     as_json: bool,
     compare: bool,
     report: bool,
@@ -125,14 +149,21 @@ def main(
     kept. Exit status 1 if a photograph failed; the others are restored nevertheless.
     """  # noqa: D301  # \b is click's mark for text to leave as it is
     from restore.batch import Batch
+    from restore.done import digest_weights
     from restore.errors import RestoreError
-    from restore.plan import find_photos
+    from restore.interrupts import ending_cleanly
+    from restore.plan import PassedOver, Places, as_plan_error, find_photos
 
+    click.get_current_context().with_resource(ending_cleanly())
+    _print_any_name()
+    if page is not None and pages is not None:
+        raise click.BadParameter("give --page or --pages, not both")
     if output is not None and out_dir is not None:
         raise click.BadParameter("give -o once; --out-dir is its old name for folders")
     if output is not None and _names_folder(output):
         output, out_dir = None, output
-    found = list(find_photos(photos, recursive=recursive, out_dir=out_dir))
+    everything = list(find_photos(photos, recursive=recursive, out_dir=out_dir))
+    found = [one for one in everything if not isinstance(one, PassedOver)]
     single = len(photos) == 1 and not photos[0].is_dir() and len(found) == 1
     if output is not None and not single:
         raise click.BadParameter(
@@ -153,40 +184,46 @@ def main(
         hints=_parse_hints(hint_texts),
     )
     batch = Batch(as_json=as_json, num_photos=len(found))
+    for one in everything:
+        if isinstance(one, PassedOver):
+            batch.say(f"{one.folder}: {one.text}")
+    weights = digest_weights(model)
     jobs: list[Job] = []
+    places = Places()
     for photo, folder, problem in found:
         if problem:
             batch.fail(photo, problem)
             continue
         try:
-            job = _plan_job(
-                photo,
-                output=output,
-                out_dir=out_dir / folder if out_dir is not None else None,
-                marks_in=marks_in,
-                hints=hints_file,
-                marks_out=marks_out,
-                single=single,
-                compare=compare,
-                report=report,
-                add_provenance=not no_provenance,
-                quality=quality,
-            )
-            if job.output in {other.output for other in jobs}:
-                raise RestoreError(
-                    f"{photo}: another photograph is written to {job.output} already; "
-                    "restore it by itself with -o"
+            with as_plan_error(photo):
+                planned = _plan_jobs(
+                    photo,
+                    output=output,
+                    out_dir=out_dir / folder if out_dir is not None else None,
+                    marks_in=marks_in,
+                    hints=hints_file,
+                    marks_out=marks_out,
+                    single=single,
+                    compare=compare,
+                    report=report,
+                    add_provenance=not no_provenance,
+                    quality=quality,
+                    weights=weights,
+                    page=page,
+                    all_pages=pages == "all",
+                    may_replace=force,
                 )
-            if job.report is not None and job.report in {other.report for other in jobs}:
-                raise RestoreError(
-                    f"{photo}: another photograph's report is written to {job.report[0]} already; "
-                    "restore it by itself with -o"
-                )
-            if batch.may_skip(job, force=force, named=output is not None):
-                continue
-            jobs.append(job)
         except RestoreError as error:
             batch.fail(photo, str(error))
+            continue
+        for job in planned:
+            try:
+                places.take(job)
+                with as_plan_error(photo):
+                    if not batch.may_skip(job, settings, force=force, named=output is not None):
+                        jobs.append(job)
+            except RestoreError as error:
+                batch.fail(photo, str(error))
     if jobs:
         try:
             from restore.restorer import Restorer
@@ -222,16 +259,22 @@ def _find_for(photo: Path, given: Path | None, *suffixes: str) -> Path | None:
     return next((name for name in names if name.exists()), None)
 
 
+def _print_any_name() -> None:
+    """Print names that aren't of the terminal's encoding as the bytes that they are."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")
+
+
 def _names_folder(output: Path) -> bool:
     return output.is_dir() or (not output.suffix and not output.exists())
 
 
-def _plan_job(
+def _plan_jobs(
     photo: Path,
     *,
     output: Path | None,
     out_dir: Path | None,
-    marks_in: Path | None,
+    marks_in: Path | Literal["infrared"] | None,
     hints: Path | None,
     marks_out: Path | None,
     single: bool,
@@ -239,14 +282,18 @@ def _plan_job(
     report: bool,
     add_provenance: bool,
     quality: int | None,
-) -> Job:
+    weights: str,
+    page: int | None,
+    all_pages: bool,
+    may_replace: bool,
+) -> list[Job]:
     from importlib.metadata import version
 
     from restore.errors import PhotoError
-    from restore.plan import Job, default_output, report_paths
+    from restore.plan import Job, default_output, make_folder, report_paths, split_pages
     from restore.scan.output import output_format
 
-    target = output if output is not None else default_output(photo, out_dir)
+    target = output if output is not None else default_output(photo, out_dir, page=page)
     output_format(target)
     mask_name = f"{photo.stem}.marks.png"
     if marks_out is not None and (not single or marks_out.is_dir()):
@@ -255,15 +302,12 @@ def _plan_job(
         raise PhotoError(f"{marks_out}: marks are written as .png")
     for path in (target, marks_out):
         if path is not None and (path is not target or out_dir is not None):
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise PhotoError(f"{path.parent}: can't be made ({error.strerror})") from error
+            make_folder(path.parent)
     comparison = target.with_name(f"{target.stem}.compare.jpg") if compare else None
-    return Job(
+    job = Job(
         photo=photo,
         output=target,
-        marks_in=_find_for(photo, marks_in, ".marks.png"),
+        marks_in=(marks_in if marks_in == "infrared" else _find_for(photo, marks_in, ".marks.png")),
         hints=_find_for(photo, hints, ".hints.png", ".hints.json"),
         marks_out=marks_out,
         compare=comparison,
@@ -271,4 +315,9 @@ def _plan_job(
         add_provenance=add_provenance,
         version=version("old-pictures-restoration"),
         quality=quality,
+        weights=weights,
+        page=page,
+        all_pages=all_pages,
+        may_replace=may_replace,
     )
+    return split_pages(job) if all_pages else [job]

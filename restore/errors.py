@@ -11,3 +11,7 @@ class ModelError(RestoreError):
 
 class PhotoError(RestoreError):
     """A photograph can't be read, or the restored one can't be written."""
+
+
+class OutputError(PhotoError):
+    """The place for a result can't take it: full, read-only, not there; the photograph is well."""

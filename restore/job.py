@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,27 +13,35 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
+from restore.done import copies_file, describe_inputs, describe_settings
 from restore.errors import PhotoError
 from restore.events import Notice, Progress
 from restore.hints import read_hints
 from restore.passes.run import RestoredRows
-from restore.plan import Job
+from restore.plan import INFRARED, Job
 from restore.restorer import Restorer
+from restore.scan.infrared import find_dust
+from restore.scan.metadata.tiff import join_pages
+from restore.scan.negative import is_negative
+from restore.scan.opening import as_output_error
 from restore.scan.output import (
     PrivateFolder,
     RowFile,
     describe,
     encode,
+    is_big,
     output_format,
+    tell_metadata,
     to_depth,
 )
-from restore.scan.photo import Photo, srgb_profile
+from restore.scan.photo import Photo, count_pages, srgb_profile
 from restore.scan.profiles import Srgb
-from restore.scan.provenance import Provenance
+from restore.scan.provenance import SOFTWARE, Provenance
+from restore.scan.sidecar import find_sidecar, read_sidecar
 from restore.settings import RestoreSettings
 
-SOFTWARE = "old-pictures-restoration"
 _COMPARE_HEIGHT_PX = 1000
+_NEGATIVE_PX = 256
 
 
 class Done(NamedTuple):
@@ -48,7 +56,7 @@ class Done(NamedTuple):
 
 def run_job(
     restorer: Restorer, job: Job, settings: RestoreSettings
-) -> Iterator[Notice | Progress | Done]:
+) -> Generator[Notice | Progress | Done, None, None]:
     """Restore one photograph and write what was asked for.
 
     Args:
@@ -77,37 +85,62 @@ def run_job(
 def _run_job(
     restorer: Restorer, job: Job, settings: RestoreSettings
 ) -> Iterator[Notice | Progress | Done]:
-    with Photo(job.photo) as photo:
-        yield from map(Notice, photo.notices)
-        shown = len(photo.notices)
-        if photo.path.exists() and job.output.exists() and photo.path.samefile(job.output):
+    if job.hints is not None:
+        settings = replace(settings, hints=(*settings.hints, *read_hints(job.hints)))
+    file_format = output_format(job.output)
+    pages: list[int | None] = [job.page]
+    if job.all_pages:
+        pages = list(count_pages(job.photo))
+        if len(pages) > 1 and (job.marks_in or job.marks_out or job.compare or job.report):
+            raise PhotoError(
+                f"{job.photo}: marks, comparison and report are of one page; choose it with --page"
+            )
+    written: list[_Written] = []
+    with Photo(job.photo, pages[0]) as first:  # what can't be read leaves the output's place alone
+        if job.output.exists() and job.photo.samefile(job.output):
             raise PhotoError(f"{job.output}: is the photograph itself, which is never overwritten")
-        file_format = output_format(job.output)
-        if photo.dtype == np.uint16 and file_format in ("jpeg", "webp"):
-            yield Notice(f"{file_format.upper()} holds 8 bits a channel; .png and .tif keep all 16")
-        marks_in = None if job.marks_in is None else read_mask(job.marks_in)
-        if job.hints is not None:
-            settings = replace(settings, hints=(*settings.hints, *read_hints(job.hints)))
-        marks_frac, small_marks = 0.0, None
-        try:
-            with PrivateFolder(job.output) as folder:
-                for event in _restore_into(folder, restorer, photo, job, settings, marks_in):
-                    if isinstance(event, _Written):
-                        marks_frac, small_marks = event
-                    else:
-                        yield event
-        except OSError as error:
-            raise PhotoError(f"{job.output}: can't be written ({error.strerror})") from error
-        yield from map(Notice, photo.notices[shown:])
+        mode, turning = first.mode, first.turning
+    with PrivateFolder(job.output) as folder, as_output_error(job.output):
+        for index, page in enumerate(pages):
+            with Photo(job.photo, page) as photo:
+                notices = photo.notices if len(pages) == 1 else []
+                yield from map(Notice, notices)
+                for event in _restore_into(
+                    folder, restorer, photo, job, settings, file_format, name=f"page-{index}"
+                ):
+                    match event:
+                        case _Written():
+                            written.append(event)
+                        case Progress(done_frac):
+                            yield Progress((index + done_frac) / len(pages))
+                        case _:
+                            text = event.text
+                            yield Notice(text if len(pages) == 1 else f"page {page}: {text}")
+        result = written[0].path
+        if len(written) > 1:
+            result = folder.path / "pages.tif"
+            big = is_big(sum(page.path.stat().st_size for page in written))
+            join_pages(result, [page.path for page in written], big=big)
+        sidecar = find_sidecar(job.photo, job.output)
+        sidecar_content = b""
+        if sidecar is not None:
+            copied = written[0].is_copy
+            sidecar_content = read_sidecar(sidecar[0], None if copied else turning)
+        folder.publish(result, mode)
+    if sidecar is not None:
+        _write_sidecar(sidecar_content, sidecar[1], mode)
+    with Photo(job.photo, pages[0]) as photo:
         if job.compare is not None:
-            write_comparison(job.photo, job.output, job.compare)
+            write_comparison(job.photo, job.output, job.compare, page=job.page)
         measured: dict[str, Any] = {}
-        if job.report is not None and small_marks is not None:
-            measured = _report(job, job.report, small_marks, photo, restorer.name)
+        if job.report is not None and written[0].small_marks is not None:
+            measured = _report(job, job.report, written[0].small_marks, photo, restorer.name)
             count = measured["num_flagged_regions"]
             if count:
                 places = "one place" if count == 1 else f"{count} places"
                 yield Notice(f"{places} not explained by the restoration; see {job.report[0]}")
+        if len(written) > 1:
+            measured["num_pages"] = len(written)
         yield Done(
             {
                 "photo": str(job.photo),
@@ -118,17 +151,26 @@ def _run_job(
                 "width": photo.width,
                 "height": photo.height,
                 "depth_bits": photo.depth_bits,
-                "marks_frac": round(marks_frac, 6),
+                "marks_frac": round(sum(page.marks_frac for page in written) / len(written), 6),
                 **measured,
             }
         )
 
 
 class _Written(NamedTuple):
-    """The part of the area that is marks, and for a report a reduced copy of them."""
+    """A page that is restored and encoded.
 
+    Attributes:
+        path: Where it lies.
+        marks_frac: The part of the area that is marks.
+        small_marks: For a report a reduced copy of them.
+        is_copy: Whether the file is the photograph itself, nothing having been wanted of it.
+    """
+
+    path: Path
     marks_frac: float
     small_marks: NDArray[np.uint8] | None
+    is_copy: bool
 
 
 def _restore_into(
@@ -137,13 +179,26 @@ def _restore_into(
     photo: Photo,
     job: Job,
     settings: RestoreSettings,
-    marks_in: NDArray[np.uint8] | None,
+    file_format: str,
+    *,
+    name: str,
 ) -> Iterator[Notice | Progress | _Written]:
-    """Restore, encode, put in place."""
-    file_format = output_format(job.output)
+    """Restore and encode one page."""
+    if photo.dtype == np.uint16 and file_format in ("jpeg", "webp"):
+        yield Notice(f"{file_format.upper()} holds 8 bits a channel; .png and .tif keep all 16")
+    if _is_negative(photo):
+        yield Notice(
+            "looks like a colour negative: invert it first (as scanning programs do), since what "
+            "is restored here is the negative"
+        )
+    marks_in = None
+    if job.marks_in == INFRARED:
+        marks_in = find_dust(photo)
+    elif isinstance(job.marks_in, Path):
+        marks_in = read_mask(job.marks_in)
     becomes_color = settings.count_bands(photo.num_bands) > photo.num_bands
-    rows_file = RowFile(folder.path / "rows")
-    marks_file = RowFile(folder.path / "marks")
+    rows_file = RowFile(folder.path / f"{name}-rows")
+    marks_file = RowFile(folder.path / f"{name}-marks")
     marks_sum = 0.0
     for event in restorer.restore_rows(
         photo,
@@ -159,27 +214,57 @@ def _restore_into(
             marks_file.add(event.marks[..., None])
         marks_sum += float(event.marks.sum(dtype=np.float64)) / 255
     is_grey = photo.num_bands == 1 and not becomes_color
-    written = folder.path / f"photo{job.output.suffix}"
-    if settings.changes_nothing and photo.path.suffix.lower() == job.output.suffix.lower():
+    is_copy = copies_file(job, settings)
+    if is_copy:
+        written = folder.path / f"{name}{job.output.suffix}"
         shutil.copyfile(photo.path, written)  # encoding anew would change it
     else:
         provenance = None
         if job.add_provenance:
-            software = f"{SOFTWARE} {job.version}"
-            provenance = Provenance.now(software, restorer.name, settings.describe())
-        icc = srgb_profile() if becomes_color else photo.icc
-        image = describe(rows_file.image(is_grey=is_grey), photo, icc, provenance)
-        encode(image, written, photo, file_format, quality=job.quality)
+            provenance = Provenance.now(
+                f"{SOFTWARE} {job.version}",
+                restorer.name,
+                describe_settings(settings),
+                describe_inputs(job),
+            )
+        metadata = describe(
+            photo, file_format, provenance, is_converted=photo.is_converted or becomes_color
+        )
+        written, notices = encode(
+            rows_file.image(is_grey=is_grey),
+            folder,
+            file_format,
+            photo,
+            icc=srgb_profile() if becomes_color else photo.icc,
+            metadata=metadata,
+            extra=photo.extra,
+            name=name,
+            quality=job.quality,
+        )
+        yield from map(Notice, [*notices, *tell_metadata(metadata, file_format)])
+    rows_file.remove()
     if job.marks_out is not None:
-        mask = folder.path / "marks.png"
-        encode(marks_file.image(is_grey=True), mask, photo, "png")
         with PrivateFolder(job.marks_out) as marks_folder:
-            moved = marks_folder.path / "marks.png"
-            shutil.move(mask, moved)
-            marks_folder.publish(moved, photo.mode)
+            mask, _ = encode(marks_file.image(is_grey=True), marks_folder, "png", photo)
+            marks_folder.publish(mask, photo.mode)
     small_marks = None if job.report is None else _reduce_marks(marks_file.image(is_grey=True))
-    folder.publish(written, photo.mode)
-    yield _Written(marks_sum / (photo.width * photo.height), small_marks)
+    marks_frac = marks_sum / (photo.width * photo.height)
+    yield _Written(written, marks_frac, small_marks, is_copy)
+
+
+def _is_negative(photo: Photo) -> bool:
+    if photo.num_bands != 3:
+        return False
+    scale = min(1.0, _NEGATIVE_PX / max(photo.width, photo.height))
+    size = (max(1, round(photo.height * scale)), max(1, round(photo.width * scale)))
+    return is_negative(photo.space.to_srgb(photo.reduced(*size)))
+
+
+def _write_sidecar(content: bytes, path: Path, mode: int) -> None:
+    with PrivateFolder(path) as folder, as_output_error(path):
+        written = folder.path / "sidecar"
+        written.write_bytes(content)
+        folder.publish(written, mode)
 
 
 def _reduce_marks(marks: pyvips.Image) -> NDArray[np.uint8]:
@@ -204,12 +289,15 @@ def _report(
 
     width, height = analysed_size(photo.width, photo.height)
 
-    def reduce(path: Path) -> NDArray[np.float32]:
-        with Photo(path) as opened:
+    def reduce(path: Path, page: int | None = None) -> NDArray[np.float32]:
+        with Photo(path, page) as opened:
             return opened.space.to_srgb(opened.reduced(height, width))
 
     measured = measure_faithfulness(
-        reduce(job.photo), reduce(job.output), marks, photo_size=(photo.width, photo.height)
+        reduce(job.photo, job.page),
+        reduce(job.output),
+        marks,
+        photo_size=(photo.width, photo.height),
     )
     write_report(
         measured,
@@ -244,19 +332,20 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
         rows = photo.open_rows()(0, photo.height)
     if rows.dtype == np.uint16:
         rows = (rows >> 8).astype(np.uint8)
-    if photo.has_alpha and rows[..., -1].min() < 255:
-        return np.ascontiguousarray(rows[..., -1])
+    alpha = [photo.num_bands + i for i, meaning in enumerate(photo.extra) if meaning]
+    if alpha and rows[..., alpha[0]].min() < 255:
+        return np.ascontiguousarray(rows[..., alpha[0]])
     return rows[..., : photo.num_bands].max(axis=-1)
 
 
-def write_comparison(before: Path, after: Path, path: Path) -> None:
-    """Write a picture of two photographs side by side.
+def write_comparison(before: Path, after: Path, path: Path, *, page: int | None = None) -> None:
+    """Write a picture of two photographs side by side; `page` is that of the first.
 
     Raises:
         PhotoError: If one can't be read or the picture can't be written.
     """
     halves = []
-    with Photo(before) as first, Photo(after) as second:
+    with Photo(before, page) as first, Photo(after) as second:
         height = min(_COMPARE_HEIGHT_PX, first.height)
         width = max(1, round(first.width * height / first.height))
         for photo in (first, second):
@@ -266,6 +355,5 @@ def write_comparison(before: Path, after: Path, path: Path) -> None:
         pair = np.ascontiguousarray(np.concatenate([halves[0], line, halves[1]], axis=1))
         image = pyvips.Image.new_from_array(pair).copy(interpretation="srgb")
         with PrivateFolder(path) as folder:
-            written = folder.path / f"compare{path.suffix}"
-            encode(image, written, first, output_format(path))
+            written, _ = encode(image, folder, output_format(path), first)
             folder.publish(written, first.mode)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from hashlib import blake2b
 from typing import Literal, get_args
 
 from restore.hints import Hint
+
+_MAX_HINTS_TEXT = 200
 
 MarksMode = Literal["add", "replace", "edit"]
 
@@ -57,12 +60,17 @@ class RestoreSettings:
         aspects = (self.denoise, self.repair, self.tone, self.color)
         return self.regrain == 0 and (self.strength == 0 or not any(aspects))
 
+    def values(self) -> dict[str, str]:
+        """Each setting as one word or a few."""
+        values = {field.name: str(getattr(self, field.name)) for field in fields(self)}
+        hints = " ".join(map(str, self.hints))
+        if len(hints) > _MAX_HINTS_TEXT:  # too long for a file's history
+            hints = f"{len(self.hints)} of {blake2b(hints.encode(), digest_size=8).hexdigest()}"
+        return values | {"hints": hints or "none"}
+
     def describe(self) -> str:
         """One line for the metadata of what is restored."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        hints = values.pop("hints")
-        line = ", ".join(f"{name} {value}" for name, value in values.items())
-        return f"{line}, hints {len(hints)}" if hints else line
+        return ", ".join(f"{name} {value}" for name, value in self.values().items())
 
     def count_bands(self, num_bands: int) -> int:
         """Bands of the restored photograph: a grey one (1) may come back in colour (3)."""

@@ -20,7 +20,7 @@ from watchfiles import watch
 
 from restore.batch import Batch
 from restore.errors import RestoreError
-from restore.plan import Job, default_output, find_photos
+from restore.plan import Job, PassedOver, default_output, find_photos
 from restore.restorer import Restorer
 from restore.scan.photo import Photo
 from restore.settings import RestoreSettings
@@ -80,9 +80,10 @@ class Watch:
         found = find_photos(
             (self.plan.folder,), recursive=self.plan.recursive, out_dir=self._output_inside()
         )
-        for photo, _, problem in found:
-            if problem:
+        for one in found:
+            if isinstance(one, PassedOver) or one.problem:
                 continue
+            photo = one.photo
             key, stamp = self._key(photo), _stamp(photo)
             if stamp is None or stamp in (self._done.get(key), self._failed.get(key)):
                 continue

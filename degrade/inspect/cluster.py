@@ -9,11 +9,11 @@ import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
 
-import degrade
 from degrade.cluster.connect import open_cluster
 from degrade.cluster.dispatch import Account, Task, run_tasks
 from degrade.errors import StoreError
@@ -43,8 +43,10 @@ class WalkWork:
         Raises:
             StoreError: If this worker doesn't see the build, or is of another version.
         """
-        if degrade.__version__ != self.version:
-            raise StoreError(f"it has degrade {degrade.__version__} instead of {self.version}")
+        if version("old-pictures-restoration") != self.version:
+            raise StoreError(
+                f"it has degrade {version('old-pictures-restoration')} instead of {self.version}"
+            )
         if not (self.folder / self.first / SHARD_INFO_NAME).exists():
             raise StoreError(f"it doesn't see {self.folder / self.first}")
         return WalkingWorker(self.folder)
@@ -107,7 +109,7 @@ def walk_on_cluster(
     num_done, num_all = 0, sum(shard.num_pairs for shard in shards)
     account = Account()
     if there:
-        work = WalkWork(Path(absolute), there[0].name, degrade.__version__)
+        work = WalkWork(Path(absolute), there[0].name, version("old-pictures-restoration"))
         tasks = [Task(shard.name, shard) for shard in there]
         with (
             open_cluster(scheduler) as client,

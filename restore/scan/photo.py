@@ -1,45 +1,54 @@
 """Open a photograph as an archivist would: checked first, upright, its samples untouched.
 
-Reads JPEG, PNG, TIFF, WebP, AVIF, GIF (its first frame) and, where libvips was built with the
-decoder, HEIC; 8 and 16 bit; grey, RGB, palette, CMYK and Lab, with or without alpha. Rows are
-decoded as they are asked for: a photograph need not fit into memory.
+Reads JPEG, PNG, TIFF, WebP, AVIF, GIF, BMP, JPEG 2000 and, where libvips was built with the
+decoder, HEIC; 8 and 16 bit; grey, RGB, palette, CMYK and Lab, with further samples: transparency or
+infrared. Rows are decoded as they are asked for: a photograph need not fit into memory.
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from restore.errors import PhotoError
-from restore.scan.profiles import ColorSpace, Srgb, read_profile
+from restore.errors import OutputError, PhotoError
+from restore.scan.decoders import lab_to_rgb, load_as_rgb, load_bmp, load_jp2, load_vips
+from restore.scan.formats import FORMATS, KNOWN_FORMATS, name_other, name_tiff, sniff
+from restore.scan.icc import ADOBE_RGB, make_profile, read_png_colors
+from restore.scan.metadata.areas import Turning
+from restore.scan.metadata.block import Metadata
+from restore.scan.metadata.png import read_header_chunks
+from restore.scan.metadata.read import read_metadata
+from restore.scan.metadata.tags import says_adobe_rgb
+from restore.scan.metadata.tiff import Page, read_pages
+from restore.scan.opening import as_photo_error, explain_write, open_file
+from restore.scan.pages import Choice, choose_page
+from restore.scan.private import PrivateFolder
+from restore.scan.profiles import ColorSpace, Srgb, is_whole_profile, read_profile
 
-# By suffix: what a file's content must be.
-FORMATS = {
-    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "jpeg"),
-    **dict.fromkeys((".tif", ".tiff"), "tiff"),
-    **dict.fromkeys((".heic", ".heif", ".hif", ".avif"), "heif"),
-    ".png": "png",
-    ".webp": "webp",
-    ".gif": "gif",
-}
 MAX_PIXELS = 2_000_000_000
 MAX_SIDE_PX = 300_000
 # A photograph of more than so many pixels that packs so many of them into a byte is a bomb.
 _BOMB_PIXELS, _BOMB_PIXELS_PER_BYTE = 50_000_000, 500
 # Photographs stored turned are decoded at once: in memory up to here, else into a private file.
 _MEMORY_BYTES = 256 << 20
-_GREY = ("b-w", "grey16")
-_COLOR = ("srgb", "rgb16", "rgb")
+_KINDS = {
+    **dict.fromkeys(("b-w", "grey16"), "grey"),
+    **dict.fromkeys(("srgb", "rgb16", "rgb"), "rgb"),
+    **dict.fromkeys(("lab", "labs"), "lab"),
+    "cmyk": "cmyk",
+}
+_NUM_BANDS = {"grey": 1, "rgb": 3, "lab": 3, "cmyk": 4}
+_LAB = (8, 9, 10)
+_ALPHA = (1, 2)
+_UNASSOCIATED = 2
 
 
 class Photo:
@@ -47,30 +56,43 @@ class Photo:
 
     Attributes:
         path: Where it lies.
-        format: "jpeg", "png", "tiff", "webp", "heif" or "gif".
+        format: "jpeg", "png", "tiff", "webp", "heif", "gif", "bmp" or "jp2".
         width: Upright, px.
         height: Upright, px.
-        num_bands: 1 (grey) or 3 (RGB), without alpha.
-        has_alpha: Whether rows carry an alpha band after those.
+        num_bands: 1 (grey) or 3 (RGB), without further samples.
+        extra: What the samples after those mean, as TIFF declares it: 1 and 2 are transparency, 0
+            is something else: infrared.
         dtype: uint8 or uint16.
         space: What the samples mean.
         icc: The profile that describes them; None if the file has none.
+        is_converted: Whether they were converted to sRGB.
         header: The opened image with its metadata; its pixels are not to be read.
+        page: The page that was opened, from 1.
+        num_pages: How many there are.
         notices: Lines for the user.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, page: int | None = None) -> None:
         """Open and check; `close` (or `with`) removes what a turned photograph may have left.
 
+        Args:
+            path: The file.
+            page: Of several, from 1; None takes the first, or one of full resolution where the
+                first is a small copy.
+
         Raises:
-            PhotoError: If the file is no photograph that can be read.
+            PhotoError: If the file is no photograph that can be read, or has no such page.
         """
         self.path = path
         self.notices: list[str] = []
+        self.is_converted = False
         self._upright: pyvips.Image | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: PrivateFolder | None = None
         self.format, self.num_bytes, self.mode = self._examine()
-        self.header = self._load()
+        self._choice = self._choose_page(page)
+        self.page = self._choice.index + 1
+        self._unsupported = self._name_unsupported()
+        self.header = self._open()
         self._check_size()
         self._understand()
 
@@ -88,7 +110,7 @@ class Photo:
         pyvips.cache_set_max(0)
         pyvips.cache_set_max(size)
         if self._folder is not None:
-            self._folder.cleanup()
+            self._folder.close()
             self._folder = None
 
     @property
@@ -96,22 +118,73 @@ class Photo:
         """8 or 16."""
         return 8 * self.dtype.itemsize
 
-    def reduced(self, height: int, width: int) -> NDArray[Any]:
-        """A reduced copy's samples, (height, width, num_bands); without alpha."""
-        image = self._open_upright()[: self.num_bands]
+    @property
+    def has_alpha(self) -> bool:
+        """Whether rows carry transparency."""
+        return any(meaning in _ALPHA for meaning in self.extra)
+
+    @property
+    def compression(self) -> int:
+        """As TIFF numbers it; 0 for other formats."""
+        return 0 if self._choice.page is None else self._choice.page.compression
+
+    @property
+    def infrared_band(self) -> int | None:
+        """Which of the rows' samples is infrared; None if there is none."""
+        others = [i for i, meaning in enumerate(self.extra) if meaning not in _ALPHA]
+        return self.num_bands + others[0] if others else None
+
+    @property
+    def turning(self) -> Turning:
+        """From the photograph as stored to the upright one."""
+        swaps = self.orientation >= 5
+        width, height = (self.height, self.width) if swaps else (self.width, self.height)
+        return Turning(self.orientation, width, height)
+
+    @property
+    def orientation(self) -> int:
+        """EXIF's, of the stored pixels."""
+        known = self.header.get_typeof("orientation")
+        found = int(self.header.get("orientation")) if known else 1
+        return found if 1 <= found <= 8 else 1
+
+    @property
+    def resolution(self) -> tuple[float, float] | None:
+        """px/mm across and down, upright; None where the file doesn't say."""
+        x, y = self.header.xres, self.header.yres
+        known = self.header.get_typeof("exif-ifd0-XResolution") or (x, y) != (1.0, 1.0)
+        if not known or min(x, y) <= 0 or max(x, y) > 1e5:
+            return None
+        return (y, x) if self.orientation >= 5 else (x, y)
+
+    def read_metadata(self) -> Metadata:
+        """What the file says beside its pixels.
+
+        Raises:
+            PhotoError: If it can't be read.
+        """
+        try:
+            return read_metadata(self.path, self._choice.index)
+        except OSError as error:
+            raise PhotoError(f"{self.path}: {error.strerror}") from error
+
+    def reduced(self, height: int, width: int, *, band: int | None = None) -> NDArray[Any]:
+        """A reduced copy's samples, (height, width, num_bands); or of one band, whichever."""
+        image = self._open_upright()
+        image = image[: self.num_bands] if band is None else image[band]
         if (height, width) != (self.height, self.width):
             image = image.resize(width / self.width, vscale=height / self.height)
-        with _as_photo_error(self.path):
+        with self._as_photo_error():
             return _to_array(image)
 
     def open_rows(self) -> Callable[[int, int], NDArray[Any]]:
         """A reader, called with y0, y1 in unbroken order: (y1 - y0, W, bands) samples."""
-        with _as_photo_error(self.path):
+        with self._as_photo_error():
             image = self._open_upright()
             region = pyvips.Region.new(image)
 
         def read(y0: int, y1: int) -> NDArray[Any]:
-            with _as_photo_error(self.path):
+            with self._as_photo_error():
                 rows = region.fetch(0, y0, image.width, y1 - y0)
             return np.frombuffer(rows, self.dtype).reshape(y1 - y0, image.width, image.bands)
 
@@ -119,17 +192,21 @@ class Photo:
 
     def _examine(self) -> tuple[str, int, int]:
         """Format by content, size in bytes and permissions."""
-        with _open_file(self.path) as file:
+        with open_file(self.path) as file:
             status = os.fstat(file.fileno())
-            kind = sniff(file.read(32))
+            try:
+                head = file.read(512)
+            except OSError as error:
+                raise PhotoError(f"{self.path}: {error.strerror}") from error
+            kind = sniff(head[:32])
         expected = FORMATS.get(self.path.suffix.lower())
         if status.st_size == 0:
             raise PhotoError(f"{self.path}: the file is empty")
         if kind is None:
-            raise PhotoError(
-                f"{self.path}: not a photograph in a known format (JPEG, PNG, TIFF, WebP, HEIC, "
-                "AVIF, GIF)"
-            )
+            other = name_other(head)
+            if other is not None:
+                raise PhotoError(f"{self.path}: is {other}")
+            raise PhotoError(f"{self.path}: not a photograph in a known format ({KNOWN_FORMATS})")
         if expected is not None and kind != expected:
             raise PhotoError(
                 f"{self.path}: is {kind.upper()} inside, not {expected.upper()} as its name says; "
@@ -137,11 +214,53 @@ class Photo:
             )
         return kind, status.st_size, stat.S_IMODE(status.st_mode)
 
-    def _load(self) -> pyvips.Image:
-        with _as_photo_error(self.path), _open_file(self.path) as file:
-            source = pyvips.Source.new_from_descriptor(file.fileno())  # keeps a duplicate
-            load = getattr(pyvips.Image, f"{self.format}load_source")
-            return load(source, access="sequential", fail_on="error")
+    def _choose_page(self, page: int | None) -> Choice:
+        """The page that is meant, and what to say of the others."""
+        if self.format == "tiff":
+            with open_file(self.path) as file:
+                pages = read_pages(file)
+            self.num_pages = max(len(pages), 1)
+            choice = choose_page(pages, page) if pages else Choice(0)
+        else:
+            self.num_pages = 1
+            choice = Choice(0 if page is None else page - 1)
+        if self.format == "tiff" and not 0 <= choice.index < self.num_pages:
+            raise PhotoError(f"{self.path}: has no page {page}, only {self.num_pages}")
+        if choice.notice:
+            self.notices.append(choice.notice)
+        return choice
+
+    def _name_unsupported(self) -> str | None:
+        """What a TIFF file has that decoders may not know; said only if they don't."""
+        page = self._choice.page
+        if page is None:
+            return None
+        reason = name_tiff(page.compression, page.bits, page.photometric)
+        if page.photometric in (32803, 34892):
+            raise PhotoError(f"{self.path}: {reason}")
+        return reason
+
+    def _as_photo_error(self) -> Any:
+        return as_photo_error(self.path, self.format, self._unsupported)
+
+    def _open(self) -> pyvips.Image:
+        with self._as_photo_error():
+            if self.format == "bmp":
+                return load_bmp(self.path)
+            if self.format == "jp2":
+                return load_jp2(self.path)
+            options: dict[str, Any] = {}
+            if self._choice.index and self.format in ("tiff", "gif", "webp", "heif"):
+                options["page"] = self._choice.index
+            if self._choice.sub_index is not None:
+                options["subifd"] = self._choice.sub_index
+            page = self._choice.page
+            if page is not None and page.photometric in _LAB and page.num_samples == 3:
+                try:
+                    return load_as_rgb(self.path, self._choice.index)
+                except ValueError as error:
+                    raise PhotoError(f"{self.path}: damaged or not readable ({error})") from error
+            return load_vips(self.path, self.format, **options)
 
     def _check_size(self) -> None:
         width, height = self.header.width, self.header.height
@@ -158,46 +277,90 @@ class Photo:
 
     def _understand(self) -> None:
         """Find out what the samples are and what they mean."""
-        image = self.header
-        if image.format not in ("uchar", "ushort") and image.interpretation not in ("lab", "labs"):
+        image, page = self.header, self._choice.page
+        kind = _KINDS.get(image.interpretation, "")
+        if page is not None:
+            lab = page.photometric in _LAB and page.num_samples == 3
+            kind = (
+                "lab"
+                if lab
+                else {0: "grey", 1: "grey", 2: "rgb", 5: "cmyk"}.get(page.photometric, kind)
+            )
+        if image.format not in ("uchar", "ushort") and kind != "lab":
             raise PhotoError(
                 f"{self.path}: its samples are of type {image.format}; save it with 8 or 16 bits "
                 "a channel"
             )
-        self.has_alpha = bool(image.hasalpha())
-        num_bands = image.bands - self.has_alpha
+        num_colors = _NUM_BANDS.get(kind, 0)
+        if not num_colors <= image.bands or not num_colors:
+            raise PhotoError(
+                f"{self.path}: {image.bands} channels of kind {image.interpretation}; only grey, "
+                "RGB, CMYK and Lab can be restored"
+            )
+        self.extra = self._read_extra(image.bands - num_colors)
+        self._num_colors = num_colors
         self._convert: Callable[[pyvips.Image], pyvips.Image] | None = None
         self.icc = image.get("icc-profile-data") if image.get_typeof("icc-profile-data") else None
         self.space: ColorSpace = Srgb()
         deep = image.format != "uchar"
         self.dtype = np.dtype(np.uint16 if deep else np.uint8)
-        self.num_bands = 3
-        if image.interpretation in _GREY and num_bands == 1:
-            self.num_bands = 1
-            self._read_profile(deep)
-        elif image.interpretation in _COLOR and num_bands == 3:
-            self._read_profile(deep)
-        elif image.interpretation == "cmyk" and num_bands == 4:
+        self.num_bands = 1 if kind == "grey" else 3
+        if kind == "cmyk":
             self._convert_to_srgb(deep, "cmyk")
             self.notices.append("CMYK is restored, and written, as sRGB")
-        elif image.interpretation in ("lab", "labs") and num_bands == 3:
-            self._convert = lambda i: i.colourspace("rgb16" if deep else "srgb")
-            self.icc = srgb_profile()
+        elif kind == "lab":
+            photometric = page.photometric if page is not None else 8
+            self._convert = lambda i: lab_to_rgb(i, photometric, deep=deep)
+            self.icc, self.is_converted = srgb_profile(), True
             self.notices.append("Lab is restored, and written, as sRGB")
         else:
-            raise PhotoError(
-                f"{self.path}: {image.bands} channels of kind {image.interpretation}; only grey, "
-                "RGB, CMYK and Lab can be restored"
-            )
-        num_pages = image.get("n-pages") if image.get_typeof("n-pages") else 1
-        if num_pages > 1:
-            self.notices.append(f"has {num_pages} pages; only the first is restored")
+            self._find_colors()
+            self._read_profile(deep)
+        pages = image.get("n-pages") if image.get_typeof("n-pages") else 1
+        if self.format != "tiff":
+            self.num_pages = pages
+            if not 0 <= self._choice.index < pages:
+                raise PhotoError(f"{self.path}: has no page {self.page}, only {pages}")
+            if pages > 1:
+                which = "the first" if self.page == 1 else f"page {self.page}"
+                self.notices.append(f"has {pages} pages; only {which} is restored")
         self.width, self.height = image.width, image.height
-        if self._orientation() in (5, 6, 7, 8):
+        if self.orientation in (5, 6, 7, 8):
             self.width, self.height = self.height, self.width
+
+    def _read_extra(self, num: int) -> tuple[int, ...]:
+        """What samples after the colours mean: in TIFF what is declared, else transparency."""
+        if self._choice.page is None:
+            return (_UNASSOCIATED,) * min(num, 1) + (0,) * (num - 1)
+        declared = self._choice.page.extra
+        # libvips undoes the multiplication of colours by associated transparency.
+        declared = tuple(_UNASSOCIATED if meaning in _ALPHA else 0 for meaning in declared)
+        if self._choice.page.photometric == 3 and not declared:
+            return (_UNASSOCIATED,) * num
+        return (declared + (0,) * num)[:num]
+
+    def _find_colors(self) -> None:
+        """Where there is no profile, one of what else tells the colours."""
+        if self.icc is not None:
+            return
+        if self.format == "png":
+            with open_file(self.path) as file:
+                self.icc = read_png_colors(read_header_chunks(file), self.num_bands)
+        elif (
+            self.format == "jpeg"
+            and self.num_bands == 3
+            and says_adobe_rgb(self.read_metadata().exif)
+        ):
+            self.icc = make_profile(563 / 256, ADOBE_RGB, "Adobe RGB compatible")
 
     def _read_profile(self, deep: bool) -> None:
         if self.icc is None:
+            return
+        size = int.from_bytes(self.icc[:4], "big")
+        self.icc = self.icc[:size] if size >= 132 else self.icc  # some writers pad
+        if not is_whole_profile(self.icc):
+            self.notices.append("its colour profile is damaged and is left out")
+            self.icc = None
             return
         profile = read_profile(self.icc)
         if profile is None or len(profile.curves) != self.num_bands:
@@ -221,106 +384,63 @@ class Photo:
             black_point_compensation=True,
             depth=depth,
         )
-        self.icc = srgb_profile()
-
-    def _orientation(self) -> int:
-        known = self.header.get_typeof("orientation")
-        return int(self.header.get("orientation")) if known else 1
+        self.icc, self.is_converted = srgb_profile(), True
 
     def _open_upright(self) -> pyvips.Image:
         """The decoding pipeline; read it from top to bottom."""
         if self._upright is not None:
             return self._upright
-        with _as_photo_error(self.path):
-            image = self._load()
+        with self._as_photo_error():
+            image = self._open()
             if self._convert is not None:
-                alpha = image[image.bands - 1] if self.has_alpha else None
-                image = self._convert(image[: image.bands - 1] if self.has_alpha else image)
-                image = image if alpha is None else image.bandjoin(alpha)
+                others = image[self._num_colors :] if self.extra else None
+                image = self._convert(image[: self._num_colors] if self.extra else image)
+                image = image if others is None else image.bandjoin(others)
             image = image.cast("ushort" if self.dtype == np.uint16 else "uchar")
-            if self._orientation() == 1:
+            if self.orientation == 1:
                 return image
             if image.width * image.height * image.bands * self.dtype.itemsize <= _MEMORY_BYTES:
                 image = image.copy_memory()
             else:
-                self._folder = tempfile.TemporaryDirectory(prefix="restore-")
-                copy = str(Path(self._folder.name) / "photo.v")
-                image.write_to_file(copy)
-                image = pyvips.Image.new_from_file(copy)
+                image = self._copy_to_disk(image)
             self._upright = image.autorot()
             return self._upright
 
+    def _copy_to_disk(self, image: pyvips.Image) -> pyvips.Image:
+        place = Path(tempfile.gettempdir())
+        try:
+            self._folder = PrivateFolder(place)
+        except OSError as error:
+            raise OutputError(f"{place}: can't be written: {error.strerror}") from error
+        copy = os.fsencode(self._folder.path / "photo.v")
+        try:
+            image.write_to_file(copy.decode())
+        except pyvips.Error as error:
+            found = explain_write(error, self._folder.path, place)
+            if isinstance(found, OutputError):
+                raise found from error
+            raise
+        return pyvips.Image.new_from_file(copy.decode())
 
-def sniff(head: bytes) -> str | None:
-    """A file's format by its first 32 bytes; None if it isn't one of ours."""
-    if head.startswith(b"\xff\xd8\xff"):
-        return "jpeg"
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "png"
-    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return "tiff"
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "webp"
-    if head[4:8] == b"ftyp" and head[8:12] in (
-        *(b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"),
-        *(b"avif", b"avis"),
-    ):
-        return "heif"
-    if head[:6] in (b"GIF87a", b"GIF89a"):
-        return "gif"
-    return None
+
+def count_pages(path: Path) -> list[int]:
+    """The pages, from 1, that `--pages all` means: not the small copies of others.
+
+    Raises:
+        PhotoError: If the file is no photograph that can be read.
+    """
+    with Photo(path) as photo:
+        if photo.format != "tiff":
+            return list(range(1, photo.num_pages + 1))
+        with open_file(path) as file:
+            pages: list[Page] = read_pages(file)
+    full = [number for number, page in enumerate(pages, 1) if not page.is_reduced]
+    return full or [photo.page]
 
 
 def srgb_profile() -> bytes:
     """The ICC profile of sRGB."""
     return bytes(pyvips.Image.profile_load("srgb"))
-
-
-@contextlib.contextmanager
-def _open_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a regular file and nothing else: no folder, pipe, device or socket, and no waiting."""
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    try:
-        regular = stat.S_ISREG(path.stat().st_mode)
-        descriptor = os.open(path, flags) if regular else -1
-    except OSError as error:
-        raise PhotoError(f"{path}: {_explain(error)}") from None
-    except ValueError:
-        raise PhotoError(f"{str(path)!r}: not a possible file name") from None
-    if not regular:
-        kind = "a folder" if path.is_dir() else "a pipe, device or other special file"
-        raise PhotoError(f"{path}: is {kind}, not a photograph")
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise PhotoError(f"{path}: was replaced by a special file while it was opened")
-        yield file
-
-
-@contextlib.contextmanager
-def _as_photo_error(path: Path) -> Iterator[None]:
-    """Turn libvips' errors into ours, in one line."""
-    try:
-        yield
-    except pyvips.Error as error:
-        raise PhotoError(f"{path}: {explain_vips(error)}") from error
-
-
-def explain_vips(error: pyvips.Error) -> str:
-    """What libvips complains of, in one line."""
-    lines = [line.strip() for line in str(error.detail or error.message).splitlines()]
-    lines = list(dict.fromkeys(line for line in lines if line))
-    text = "; ".join(lines[:2]) or str(error.message)
-    return f"damaged or not readable ({text[:200]})"
-
-
-def _explain(error: OSError) -> str:
-    if error.errno == errno.ELOOP:
-        return "a loop of symbolic links"
-    if error.errno == errno.ENOENT:
-        return "no such file"
-    if error.errno == errno.EACCES:
-        return "no permission to read it"
-    return str(error.strerror or error)
 
 
 def _to_array(image: pyvips.Image) -> NDArray[Any]:

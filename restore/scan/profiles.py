@@ -125,6 +125,17 @@ def decode_srgb(values: Floats) -> Floats:
     return np.copysign(np.where(size <= 0.04045, size / np.float32(12.92), linear), values)
 
 
+def is_whole_profile(icc: bytes) -> bool:
+    """Whether a profile's lengths fit: other programs refuse it otherwise."""
+    if len(icc) < 132 or icc[36:40] != b"acsp":
+        return False
+    size, num_tags = struct.unpack_from(">I", icc)[0], struct.unpack_from(">I", icc, 128)[0]
+    if size != len(icc) or 132 + 12 * num_tags > size:
+        return False
+    places = (struct.unpack_from(">II", icc, 136 + 12 * i) for i in range(num_tags))
+    return all(start + length <= size for start, length in places)
+
+
 def read_profile(icc: bytes) -> MatrixProfile | None:
     """Understand an ICC profile made of tone curves and primaries.
 

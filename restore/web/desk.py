@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from restore.errors import RestoreError
-from restore.plan import default_output, find_photos
+from restore.plan import PassedOver, default_output, find_photos
 from restore.restorer import Restorer
 from restore.scan.photo import Photo
 from restore.web.edits import Edits
@@ -113,10 +113,11 @@ class Desk:
         known = {entry.path: entry for entry in self.entries.values() if entry.in_album}
         found = set()
         inside = self.album.resolve()
-        for photo, _, problem in find_photos(
-            (self.album,), recursive=self._recursive, out_dir=None
-        ):
-            if problem or not photo.resolve().is_relative_to(inside):
+        for one in find_photos((self.album,), recursive=self._recursive, out_dir=None):
+            if isinstance(one, PassedOver) or one.problem:
+                continue
+            photo = one.photo
+            if not photo.resolve().is_relative_to(inside):
                 continue  # a link that leads out of the folder isn't followed
             found.add(photo)
             if photo not in known:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from typing import BinaryIO
 
 from restore.errors import RestoreError
-from restore.scan.photo import FORMATS, sniff
+from restore.scan.formats import FORMATS, sniff
 
 _MAX_NAME_BYTES = 200
 _SUFFIXES = {

@@ -30,8 +30,10 @@ from PIL import Image
 from restore.errors import PhotoError
 from restore.plan import Job, default_output
 from restore.restorer import Restorer
+from restore.scan.metadata.areas import Turning
+from restore.scan.metadata.xmp import set_upright
 from restore.scan.photo import Photo
-from restore.scan.provenance import Provenance, extend_xmp, set_upright
+from restore.scan.provenance import Provenance, extend_xmp
 from restore.settings import RestoreSettings
 
 GREY = RestoreSettings(colorize=False)
@@ -246,10 +248,10 @@ def test_provenance_joins_the_history() -> None:
 
 def test_xmp_orientation_is_set_upright() -> None:
     """Both ways of writing it."""
-    assert set_upright(b'tiff:Orientation="6"') == b'tiff:Orientation="1"'
-    assert set_upright(b"<tiff:Orientation>8</tiff:Orientation>") == (
-        b"<tiff:Orientation>1</tiff:Orientation>"
-    )
+    for said in ('<a tiff:Orientation="{}"/>', "<a><tiff:Orientation>{}</tiff:Orientation></a>"):
+        said = said.replace("<a", '<a xmlns:tiff="t"', 1)
+        packet, _ = set_upright(said.format(6).encode(), Turning(6, 3, 2))
+        assert packet == said.format(1).encode()
 
 
 @pytest.mark.parametrize(

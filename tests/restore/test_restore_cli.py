@@ -106,10 +106,11 @@ def test_pattern_is_expanded(album: Path, model: Path) -> None:
 
 
 def test_done_photos_are_skipped_unless_forced(album: Path, model: Path) -> None:
-    """A second run does nothing, and needs no model; --force does it again."""
+    """A second run does nothing, and loads no model; --force does it again."""
     assert _run("a.jpg", "b.png", "--model", model).exit_code == 0
     before = Path("a.restored.jpg").stat().st_mtime_ns
-    again = _run("a.jpg", "b.png", "a.restored.jpg")
+    again = _run("a.jpg", "b.png", "a.restored.jpg", "--model", model)
+    assert "model:" not in again.stderr
     assert again.exit_code == 0
     assert again.stdout == ""
     assert "0 restored, 3 skipped, 0 failed" in again.stderr
@@ -190,7 +191,7 @@ def test_report_that_is_there_is_kept_unless_forced(album: Path, model: Path) ->
     assert _run(*arguments, "--force").exit_code == 0
     assert json.loads(Path("x.report.json").read_text())["restored"] == "x.png"
     assert _run("b.png", "--model", model, "--report").exit_code == 0
-    again = _run("b.png", "--report")
+    again = _run("b.png", "--report", "--model", model)
     assert again.exit_code == 0
     assert "done already" in again.stderr
 

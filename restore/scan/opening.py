@@ -1,0 +1,127 @@
+"""Open photographs without waiting, and say in one line what went wrong, and whose fault it is."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import pyvips
+
+from restore.errors import OutputError, PhotoError
+from restore.scan.formats import name_unsupported
+
+_PLACE_ERRORS = (
+    *(errno.ENOSPC, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.EFBIG),
+    getattr(errno, "EDQUOT", errno.ENOSPC),
+)
+_PROBE_BYTES = 1 << 20
+_LACKING = re.compile(
+    "plugin|not been built|unsupported|not supported|not configured|not implemented|"
+    "doesn't support|whole number of bytes",
+    re.IGNORECASE,
+)
+
+
+@contextlib.contextmanager
+def open_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a regular file and nothing else: no folder, pipe, device or socket, and no waiting.
+
+    Raises:
+        PhotoError: If it can't be opened.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        regular = stat.S_ISREG(path.stat().st_mode)
+        descriptor = os.open(path, flags) if regular else -1
+    except OSError as error:
+        raise PhotoError(f"{path}: {explain_os(error)}") from None
+    except ValueError:
+        raise PhotoError(f"{str(path)!r}: not a possible file name") from None
+    if not regular:
+        kind = "a folder" if path.is_dir() else "a pipe, device or other special file"
+        raise PhotoError(f"{path}: is {kind}, not a photograph")
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise PhotoError(f"{path}: was replaced by a special file while it was opened")
+        yield file
+
+
+@contextlib.contextmanager
+def as_photo_error(path: Path, file_format: str, unsupported: str | None = None) -> Iterator[None]:
+    """Turn libvips' errors into ours, in one line.
+
+    Args:
+        path: The photograph.
+        file_format: Its format.
+        unsupported: What no decoder here understands in it, if it is known already.
+    """
+    try:
+        yield
+    except pyvips.Error as error:
+        reason = unsupported or name_unsupported(path, file_format)
+        damaged = file_format in ("heif", "tiff") and not _lacks_decoder(error)
+        if reason is None or damaged:
+            reason = explain_vips(error)
+        raise PhotoError(f"{path}: {reason}") from error
+
+
+def _lacks_decoder(error: pyvips.Error) -> bool:
+    text = f"{error.message} {error.detail}"
+    return _LACKING.search(text) is not None
+
+
+def explain_vips(error: pyvips.Error) -> str:
+    """What libvips complains of, in one line."""
+    lines = [line.strip() for line in str(error.detail or error.message).splitlines()]
+    lines = list(dict.fromkeys(line for line in lines if line))
+    text = "; ".join(lines[:2]) or str(error.message)
+    return f"damaged or not readable ({text[:200]})"
+
+
+def explain_os(error: OSError) -> str:
+    """What the system complains of."""
+    if error.errno == errno.ELOOP:
+        return "a loop of symbolic links"
+    if error.errno == errno.ENOENT:
+        return "no such file"
+    if error.errno == errno.EACCES:
+        return "no permission to read it"
+    if error.errno == errno.ENAMETOOLONG:
+        return "the name is too long"
+    return str(error.strerror or error)
+
+
+@contextlib.contextmanager
+def as_output_error(output: Path) -> Iterator[None]:
+    """Turn the system's errors while a file is written into ours, which blame its place."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{output}: can't be written: {error.strerror or error}") from error
+
+
+def explain_write(error: pyvips.Error, folder: Path, output: Path) -> PhotoError:
+    """What kept libvips from writing: the place, where a small file can't be written there either.
+
+    Args:
+        error: Of libvips, which seldom says why.
+        folder: Where it wrote.
+        output: What the result would be called.
+    """
+    for number in _PLACE_ERRORS:
+        if os.strerror(number) in str(error.detail):
+            return OutputError(f"{output}: can't be written: {os.strerror(number)}")
+    try:
+        with open(folder / "probe", "wb") as file:
+            file.write(bytes(_PROBE_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as found:
+        return OutputError(f"{output}: can't be written: {found.strerror or found}")
+    return PhotoError(f"{output}: can't be encoded: {explain_vips(error)}")
