@@ -1,9 +1,9 @@
 """Recognise a scanned colour negative that nobody inverted.
 
 The film of colour negatives is orange: its dyes are masked, so that from its clearest to its
-densest parts it lets through less green than red, and still less blue. Paper, however yellow, isn't so, and
-neither are the dark parts of a print, in which dyes add up to black. Where a negative has no clear
-part (no deep shadow, no unexposed edge), it isn't recognised.
+densest parts it lets through less green than red, and still less blue. Paper, however yellow,
+isn't so, and neither are the dark parts of a print, in which dyes add up to black. Where a negative
+has no clear part (no deep shadow, no unexposed edge), it isn't recognised.
 """
 
 from __future__ import annotations

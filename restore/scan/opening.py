@@ -14,7 +14,7 @@ from typing import BinaryIO
 import pyvips
 
 from restore.errors import OutputError, PhotoError
-from restore.scan.formats import name_unsupported
+from restore.scan.formats import FORMATS, KNOWN_FORMATS, name_other, name_unsupported, sniff
 
 _PLACE_ERRORS = (
     *(errno.ENOSPC, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.EFBIG),
@@ -50,6 +50,33 @@ def open_file(path: Path) -> Iterator[BinaryIO]:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise PhotoError(f"{path}: was replaced by a special file while it was opened")
         yield file
+
+
+def examine(path: Path) -> tuple[str, int, int]:
+    """A photograph's format by content, its size in bytes and its permissions.
+
+    Raises:
+        PhotoError: If it is no photograph in a format that is read, or not what its name says.
+    """
+    with open_file(path) as file:
+        status = os.fstat(file.fileno())
+        try:
+            head = file.read(512)
+        except OSError as error:
+            raise PhotoError(f"{path}: {error.strerror}") from error
+    kind, expected = sniff(head[:32]), FORMATS.get(path.suffix.lower())
+    if status.st_size == 0:
+        raise PhotoError(f"{path}: the file is empty")
+    if kind is None:
+        other = name_other(head)
+        if other is not None:
+            raise PhotoError(f"{path}: is {other}")
+        raise PhotoError(f"{path}: not a photograph in a known format ({KNOWN_FORMATS})")
+    if expected is not None and kind != expected:
+        raise PhotoError(
+            f"{path}: is {kind.upper()} inside, not {expected.upper()} as its name says; rename it"
+        )
+    return kind, status.st_size, stat.S_IMODE(status.st_mode)
 
 
 @contextlib.contextmanager

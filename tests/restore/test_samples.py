@@ -212,6 +212,11 @@ def test_lab_is_read_in_eight_and_sixteen_bits(
     assert off.mean() < (0.7 if deep else 1.5)
     assert off.max() < (2 if deep else 8)
     assert _run(tmp_path / "a.tif").exit_code == 0
+    with_alpha = np.dstack([stored, stored[..., :1]])
+    _write_tiff(
+        tmp_path / "b.tif", with_alpha, photometric=photometric, extrasamples=["unassalpha"]
+    )
+    assert (_read(tmp_path / "b.tif") == np.dstack([rows, stored[..., :1]])).all()
 
 
 def _png_with(path: Path, photo: NDArray[Any], chunks: dict[bytes, bytes]) -> Path:
