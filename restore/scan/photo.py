@@ -46,8 +46,7 @@ _KINDS = {
 }
 _NUM_BANDS = {"grey": 1, "rgb": 3, "lab": 3, "cmyk": 4}
 _LAB = (8, 9, 10)
-_ALPHA = (1, 2)
-_UNASSOCIATED = 2
+_ALPHA, _UNASSOCIATED = (1, 2), 2
 
 
 class Photo:

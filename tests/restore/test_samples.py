@@ -493,6 +493,16 @@ def test_bmp_of_32_bits_has_no_alpha_unless_it_says_so(tmp_path: Path) -> None:
     assert (_read(tmp_path / "a.bmp") == draw_photo()).all()
 
 
+def test_bmp_with_the_header_of_os2_has_colours(tmp_path: Path) -> None:
+    """OpenCV takes it for grey."""
+    rows = np.zeros((HEIGHT, (WIDTH * 3 + 3) // 4 * 4), np.uint8)
+    rows[:, : WIDTH * 3] = draw_photo()[::-1, :, ::-1].reshape(HEIGHT, -1)
+    head = struct.pack("<IHHHH", 12, WIDTH, HEIGHT, 1, 24)
+    content = b"BM" + struct.pack("<IHHI", 26 + rows.size, 0, 0, 26) + head + rows.tobytes()
+    (tmp_path / "a.bmp").write_bytes(content)
+    assert (_read(tmp_path / "a.bmp") == draw_photo()).all()
+
+
 @pytest.mark.parametrize("deep", [False, True])
 @pytest.mark.parametrize("suffix", [".jp2", ".j2k"])
 def test_jpeg_2000_is_read(suffix: str, deep: bool, tmp_path: Path) -> None:
