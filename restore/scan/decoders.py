@@ -121,8 +121,10 @@ def load_bmp(path: Path) -> pyvips.Image:
             raise PhotoError(f"{path}: damaged or not readable (pixels are missing)")
         file.seek(0)
         # OpenCV takes every file with the old header of OS/2 for grey.
-        is_old = size < 40 and bits > 8
+        is_old = size < 40
         samples = _decode(path, file.read(), cv2.IMREAD_COLOR if is_old else cv2.IMREAD_UNCHANGED)
+        if is_old and (samples == samples[..., :1]).all():
+            samples = samples[..., :1]
         has_alpha = size >= 56 and len(head) >= 70 and any(head[66:70])
         if samples.shape[2] == 4 and not (has_alpha and samples[..., 3].any()):
             samples = samples[..., :3]
