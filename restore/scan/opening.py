@@ -21,11 +21,13 @@ _PLACE_ERRORS = (
     getattr(errno, "EDQUOT", errno.ENOSPC),
 )
 _PROBE_BYTES = 1 << 20
-_LACKING = re.compile(
-    "plugin|not been built|unsupported|not supported|not configured|not implemented|"
-    "doesn't support|whole number of bytes",
-    re.IGNORECASE,
-)
+# What libvips says where a decoder is missing, by format; anything else is damage.
+_LACKING = {
+    "heif": re.compile("plugin|not been built|unsupported codec", re.IGNORECASE),
+    "tiff": re.compile(
+        "not supported|not configured|not implemented|doesn't support|whole number of bytes"
+    ),
+}
 
 
 @contextlib.contextmanager
@@ -92,15 +94,11 @@ def as_photo_error(path: Path, file_format: str, unsupported: str | None = None)
         yield
     except pyvips.Error as error:
         reason = unsupported or name_unsupported(path, file_format)
-        damaged = file_format in ("heif", "tiff") and not _lacks_decoder(error)
+        lacking = _LACKING.get(file_format)
+        damaged = lacking is not None and not lacking.search(f"{error.message} {error.detail}")
         if reason is None or damaged:
             reason = explain_vips(error)
         raise PhotoError(f"{path}: {reason}") from error
-
-
-def _lacks_decoder(error: pyvips.Error) -> bool:
-    text = f"{error.message} {error.detail}"
-    return _LACKING.search(text) is not None
 
 
 def explain_vips(error: pyvips.Error) -> str:
