@@ -19,8 +19,8 @@ from restore.events import Notice, Progress
 from restore.job import Done, run_job
 from restore.plan import Job, is_output
 from restore.restorer import Restorer
+from restore.scan.metadata.sidecar import find_sidecar
 from restore.scan.opening import explain_os
-from restore.scan.sidecar import find_sidecar
 from restore.settings import RestoreSettings
 
 

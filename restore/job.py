@@ -20,7 +20,9 @@ from restore.hints import read_hints
 from restore.passes.run import RestoredRows
 from restore.plan import INFRARED, Job
 from restore.restorer import Restorer
+from restore.scan.colors import srgb_profile
 from restore.scan.infrared import find_dust
+from restore.scan.metadata.sidecar import find_sidecar, read_sidecar
 from restore.scan.metadata.tiff import join_pages
 from restore.scan.negative import is_negative
 from restore.scan.opening import as_output_error
@@ -34,10 +36,9 @@ from restore.scan.output import (
     tell_metadata,
     to_depth,
 )
-from restore.scan.photo import Photo, count_pages, srgb_profile
+from restore.scan.photo import Photo, count_pages
 from restore.scan.profiles import Srgb
 from restore.scan.provenance import SOFTWARE, Provenance
-from restore.scan.sidecar import find_sidecar, read_sidecar
 from restore.settings import RestoreSettings
 
 _COMPARE_HEIGHT_PX = 1000

@@ -120,7 +120,11 @@ def load_bmp(path: Path) -> pyvips.Image:
         if compression in (0, 3, 6) and num_bytes < start + (width * bits + 31) // 32 * 4 * height:
             raise PhotoError(f"{path}: damaged or not readable (pixels are missing)")
         file.seek(0)
-        samples = _decode(path, file.read())
+        # OpenCV takes every file with the old header of OS/2 for grey.
+        is_old = size < 40
+        samples = _decode(path, file.read(), cv2.IMREAD_COLOR if is_old else cv2.IMREAD_UNCHANGED)
+        if is_old and (samples == samples[..., :1]).all():
+            samples = samples[..., :1]
         has_alpha = size >= 56 and len(head) >= 70 and any(head[66:70])
         if samples.shape[2] == 4 and not (has_alpha and samples[..., 3].any()):
             samples = samples[..., :3]
@@ -179,10 +183,10 @@ def _check_decoded(path: Path, width: int, height: int) -> None:
         )
 
 
-def _decode(path: Path, data: bytes) -> NDArray[Any]:
+def _decode(path: Path, data: bytes, how: int = cv2.IMREAD_UNCHANGED) -> NDArray[Any]:
     """(H, W, C) samples, RGB."""
     try:
-        found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        found = cv2.imdecode(np.frombuffer(data, np.uint8), how)
     except cv2.error:
         found = None
     if found is None:

@@ -14,18 +14,20 @@ from typing import BinaryIO
 import pyvips
 
 from restore.errors import OutputError, PhotoError
-from restore.scan.formats import name_unsupported
+from restore.scan.formats import FORMATS, KNOWN_FORMATS, name_other, name_unsupported, sniff
 
 _PLACE_ERRORS = (
     *(errno.ENOSPC, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.EFBIG),
     getattr(errno, "EDQUOT", errno.ENOSPC),
 )
 _PROBE_BYTES = 1 << 20
-_LACKING = re.compile(
-    "plugin|not been built|unsupported|not supported|not configured|not implemented|"
-    "doesn't support|whole number of bytes",
-    re.IGNORECASE,
-)
+# What libvips says where a decoder is missing, by format; anything else is damage.
+_LACKING = {
+    "heif": re.compile("plugin|not been built|unsupported codec", re.IGNORECASE),
+    "tiff": re.compile(
+        "not supported|not configured|not implemented|doesn't support|whole number of bytes"
+    ),
+}
 
 
 @contextlib.contextmanager
@@ -52,6 +54,33 @@ def open_file(path: Path) -> Iterator[BinaryIO]:
         yield file
 
 
+def examine(path: Path) -> tuple[str, int, int]:
+    """A photograph's format by content, its size in bytes and its permissions.
+
+    Raises:
+        PhotoError: If it is no photograph in a format that is read, or not what its name says.
+    """
+    with open_file(path) as file:
+        status = os.fstat(file.fileno())
+        try:
+            head = file.read(512)
+        except OSError as error:
+            raise PhotoError(f"{path}: {error.strerror}") from error
+    kind, expected = sniff(head[:32]), FORMATS.get(path.suffix.lower())
+    if status.st_size == 0:
+        raise PhotoError(f"{path}: the file is empty")
+    if kind is None:
+        other = name_other(head)
+        if other is not None:
+            raise PhotoError(f"{path}: is {other}")
+        raise PhotoError(f"{path}: not a photograph in a known format ({KNOWN_FORMATS})")
+    if expected is not None and kind != expected:
+        raise PhotoError(
+            f"{path}: is {kind.upper()} inside, not {expected.upper()} as its name says; rename it"
+        )
+    return kind, status.st_size, stat.S_IMODE(status.st_mode)
+
+
 @contextlib.contextmanager
 def as_photo_error(path: Path, file_format: str, unsupported: str | None = None) -> Iterator[None]:
     """Turn libvips' errors into ours, in one line.
@@ -65,15 +94,11 @@ def as_photo_error(path: Path, file_format: str, unsupported: str | None = None)
         yield
     except pyvips.Error as error:
         reason = unsupported or name_unsupported(path, file_format)
-        damaged = file_format in ("heif", "tiff") and not _lacks_decoder(error)
+        lacking = _LACKING.get(file_format)
+        damaged = lacking is not None and not lacking.search(f"{error.message} {error.detail}")
         if reason is None or damaged:
             reason = explain_vips(error)
         raise PhotoError(f"{path}: {reason}") from error
-
-
-def _lacks_decoder(error: pyvips.Error) -> bool:
-    text = f"{error.message} {error.detail}"
-    return _LACKING.search(text) is not None
 
 
 def explain_vips(error: pyvips.Error) -> str:

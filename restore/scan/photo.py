@@ -8,7 +8,6 @@ infrared. Rows are decoded as they are asked for: a photograph need not fit into
 from __future__ import annotations
 
 import os
-import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,19 +18,19 @@ import pyvips
 from numpy.typing import NDArray
 
 from restore.errors import OutputError, PhotoError
+from restore.scan.colors import Colors, convert_to_srgb, srgb_profile, take_png_colors, take_profile
 from restore.scan.decoders import lab_to_rgb, load_as_rgb, load_bmp, load_jp2, load_vips
-from restore.scan.formats import FORMATS, KNOWN_FORMATS, name_other, name_tiff, sniff
-from restore.scan.icc import ADOBE_RGB, make_profile, read_png_colors
+from restore.scan.formats import name_tiff
+from restore.scan.icc import ADOBE_RGB, make_profile
 from restore.scan.metadata.areas import Turning
 from restore.scan.metadata.block import Metadata
 from restore.scan.metadata.png import read_header_chunks
 from restore.scan.metadata.read import read_metadata
 from restore.scan.metadata.tags import says_adobe_rgb
 from restore.scan.metadata.tiff import Page, read_pages
-from restore.scan.opening import as_photo_error, explain_write, open_file
+from restore.scan.opening import as_photo_error, examine, explain_write, open_file
 from restore.scan.pages import Choice, choose_page
 from restore.scan.private import PrivateFolder
-from restore.scan.profiles import ColorSpace, Srgb, is_whole_profile, read_profile
 
 MAX_PIXELS = 2_000_000_000
 MAX_SIDE_PX = 300_000
@@ -47,8 +46,7 @@ _KINDS = {
 }
 _NUM_BANDS = {"grey": 1, "rgb": 3, "lab": 3, "cmyk": 4}
 _LAB = (8, 9, 10)
-_ALPHA = (1, 2)
-_UNASSOCIATED = 2
+_ALPHA, _UNASSOCIATED = (1, 2), 2
 
 
 class Photo:
@@ -65,7 +63,6 @@ class Photo:
         dtype: uint8 or uint16.
         space: What the samples mean.
         icc: The profile that describes them; None if the file has none.
-        is_converted: Whether they were converted to sRGB.
         header: The opened image with its metadata; its pixels are not to be read.
         page: The page that was opened, from 1.
         num_pages: How many there are.
@@ -85,10 +82,9 @@ class Photo:
         """
         self.path = path
         self.notices: list[str] = []
-        self.is_converted = False
         self._upright: pyvips.Image | None = None
         self._folder: PrivateFolder | None = None
-        self.format, self.num_bytes, self.mode = self._examine()
+        self.format, self.num_bytes, self.mode = examine(path)
         self._choice = self._choose_page(page)
         self.page = self._choice.index + 1
         self._unsupported = self._name_unsupported()
@@ -117,6 +113,11 @@ class Photo:
     def depth_bits(self) -> int:
         """8 or 16."""
         return 8 * self.dtype.itemsize
+
+    @property
+    def is_converted(self) -> bool:
+        """Whether the samples were converted to sRGB."""
+        return self._convert is not None
 
     @property
     def has_alpha(self) -> bool:
@@ -152,8 +153,7 @@ class Photo:
     def resolution(self) -> tuple[float, float] | None:
         """px/mm across and down, upright; None where the file doesn't say."""
         x, y = self.header.xres, self.header.yres
-        known = self.header.get_typeof("exif-ifd0-XResolution") or (x, y) != (1.0, 1.0)
-        if not known or min(x, y) <= 0 or max(x, y) > 1e5:
+        if not self._knows_resolution or min(x, y) <= 0 or max(x, y) > 1e5:
             return None
         return (y, x) if self.orientation >= 5 else (x, y)
 
@@ -189,30 +189,6 @@ class Photo:
             return np.frombuffer(rows, self.dtype).reshape(y1 - y0, image.width, image.bands)
 
         return read
-
-    def _examine(self) -> tuple[str, int, int]:
-        """Format by content, size in bytes and permissions."""
-        with open_file(self.path) as file:
-            status = os.fstat(file.fileno())
-            try:
-                head = file.read(512)
-            except OSError as error:
-                raise PhotoError(f"{self.path}: {error.strerror}") from error
-            kind = sniff(head[:32])
-        expected = FORMATS.get(self.path.suffix.lower())
-        if status.st_size == 0:
-            raise PhotoError(f"{self.path}: the file is empty")
-        if kind is None:
-            other = name_other(head)
-            if other is not None:
-                raise PhotoError(f"{self.path}: is {other}")
-            raise PhotoError(f"{self.path}: not a photograph in a known format ({KNOWN_FORMATS})")
-        if expected is not None and kind != expected:
-            raise PhotoError(
-                f"{self.path}: is {kind.upper()} inside, not {expected.upper()} as its name says; "
-                "rename it"
-            )
-        return kind, status.st_size, stat.S_IMODE(status.st_mode)
 
     def _choose_page(self, page: int | None) -> Choice:
         """The page that is meant, and what to say of the others."""
@@ -255,7 +231,7 @@ class Photo:
             if self._choice.sub_index is not None:
                 options["subifd"] = self._choice.sub_index
             page = self._choice.page
-            if page is not None and page.photometric in _LAB and page.num_samples == 3:
+            if page is not None and page.photometric in _LAB and page.num_samples >= 3:
                 try:
                     return load_as_rgb(self.path, self._choice.index)
                 except ValueError as error:
@@ -280,7 +256,7 @@ class Photo:
         image, page = self.header, self._choice.page
         kind = _KINDS.get(image.interpretation, "")
         if page is not None:
-            lab = page.photometric in _LAB and page.num_samples == 3
+            lab = page.photometric in _LAB and page.num_samples >= 3
             kind = (
                 "lab"
                 if lab
@@ -297,25 +273,20 @@ class Photo:
                 f"{self.path}: {image.bands} channels of kind {image.interpretation}; only grey, "
                 "RGB, CMYK and Lab can be restored"
             )
+        png: dict[bytes, bytes] = {}
+        if self.format == "png":
+            with open_file(self.path) as file:
+                png = read_header_chunks(file)
+        self._knows_resolution = self._find_resolution(png)
         self.extra = self._read_extra(image.bands - num_colors)
         self._num_colors = num_colors
-        self._convert: Callable[[pyvips.Image], pyvips.Image] | None = None
-        self.icc = image.get("icc-profile-data") if image.get_typeof("icc-profile-data") else None
-        self.space: ColorSpace = Srgb()
         deep = image.format != "uchar"
         self.dtype = np.dtype(np.uint16 if deep else np.uint8)
         self.num_bands = 1 if kind == "grey" else 3
-        if kind == "cmyk":
-            self._convert_to_srgb(deep, "cmyk")
-            self.notices.append("CMYK is restored, and written, as sRGB")
-        elif kind == "lab":
-            photometric = page.photometric if page is not None else 8
-            self._convert = lambda i: lab_to_rgb(i, photometric, deep=deep)
-            self.icc, self.is_converted = srgb_profile(), True
-            self.notices.append("Lab is restored, and written, as sRGB")
-        else:
-            self._find_colors()
-            self._read_profile(deep)
+        icc = image.get("icc-profile-data") if image.get_typeof("icc-profile-data") else None
+        colors = self._find_colors(kind, icc, png, deep=deep)
+        self.space, self.icc, self._convert = colors.space, colors.icc, colors.convert
+        self.notices += colors.notices
         pages = image.get("n-pages") if image.get_typeof("n-pages") else 1
         if self.format != "tiff":
             self.num_pages = pages
@@ -339,52 +310,37 @@ class Photo:
             return (_UNASSOCIATED,) * num
         return (declared + (0,) * num)[:num]
 
-    def _find_colors(self) -> None:
-        """Where there is no profile, one of what else tells the colours."""
-        if self.icc is not None:
-            return
+    def _find_resolution(self, png: dict[bytes, bytes]) -> bool:
+        """Whether the file says its resolution: libvips assumes 72 dpi where JPEG and PNG don't."""
+        if self.header.get_typeof("exif-ifd0-XResolution"):
+            return True
+        if self.format == "jpeg":
+            return bool(self.header.get_typeof("resolution-unit"))
         if self.format == "png":
-            with open_file(self.path) as file:
-                self.icc = read_png_colors(read_header_chunks(file), self.num_bands)
-        elif (
-            self.format == "jpeg"
-            and self.num_bands == 3
-            and says_adobe_rgb(self.read_metadata().exif)
-        ):
-            self.icc = make_profile(563 / 256, ADOBE_RGB, "Adobe RGB compatible")
+            return png.get(b"pHYs", b"")[8:] == b"\1"
+        return bool((self.header.xres, self.header.yres) != (1.0, 1.0))
 
-    def _read_profile(self, deep: bool) -> None:
-        if self.icc is None:
-            return
-        size = int.from_bytes(self.icc[:4], "big")
-        self.icc = self.icc[:size] if size >= 132 else self.icc  # some writers pad
-        if not is_whole_profile(self.icc):
-            self.notices.append("its colour profile is damaged and is left out")
-            self.icc = None
-            return
-        profile = read_profile(self.icc)
-        if profile is None or len(profile.curves) != self.num_bands:
-            kind = "RGB " if self.num_bands == 3 else "GRAY"
-            if self.icc[16:20] != kind.encode() or self.icc[36:40] != b"acsp":
-                self.notices.append("its colour profile doesn't fit and is left out")
-                self.icc = None
-            elif self.num_bands == 3:
-                self._convert_to_srgb(deep, "srgb")
-                self.notices.append("its colour profile can't be undone; written as sRGB")
-        elif not profile.is_srgb:
-            self.space = profile
-
-    def _convert_to_srgb(self, deep: bool, fallback: str) -> None:
-        depth = 16 if deep else 8
-        self._convert = lambda i: i.icc_transform(
-            "srgb",
-            embedded=True,
-            input_profile=fallback,
-            intent="relative",
-            black_point_compensation=True,
-            depth=depth,
-        )
-        self.icc, self.is_converted = srgb_profile(), True
+    def _find_colors(
+        self, kind: str, icc: bytes | None, png: dict[bytes, bytes], *, deep: bool
+    ) -> Colors:
+        """What the colours are, by a profile or by what else tells them."""
+        if kind == "cmyk":
+            notice = "CMYK is restored, and written, as sRGB"
+            return convert_to_srgb("cmyk", deep=deep, notice=notice)
+        if kind == "lab":
+            page = self._choice.page
+            photometric = page.photometric if page is not None else _LAB[0]
+            return Colors(
+                icc=srgb_profile(),
+                convert=lambda image: lab_to_rgb(image, photometric, deep=deep),
+                notices=["Lab is restored, and written, as sRGB"],
+            )
+        if icc is None and self.format == "png":
+            return take_png_colors(png, self.num_bands, deep=deep)
+        may_be_adobe = icc is None and self.format == "jpeg" and self.num_bands == 3
+        if may_be_adobe and says_adobe_rgb(self.read_metadata().exif):
+            icc = make_profile(563 / 256, ADOBE_RGB, "Adobe RGB compatible")
+        return take_profile(icc, self.num_bands, deep=deep)
 
     def _open_upright(self) -> pyvips.Image:
         """The decoding pipeline; read it from top to bottom."""
@@ -436,11 +392,6 @@ def count_pages(path: Path) -> list[int]:
             pages: list[Page] = read_pages(file)
     full = [number for number, page in enumerate(pages, 1) if not page.is_reduced]
     return full or [photo.page]
-
-
-def srgb_profile() -> bytes:
-    """The ICC profile of sRGB."""
-    return bytes(pyvips.Image.profile_load("srgb"))
 
 
 def _to_array(image: pyvips.Image) -> NDArray[Any]:

@@ -586,3 +586,36 @@ def test_png_chunks_have_right_checksums(tmp_path: Path) -> None:
     assert names[0] == b"IHDR"
     assert names.count(b"eXIf") == names.count(b"pHYs") == 1
     assert names.index(b"pHYs") < names.index(b"IDAT")
+
+
+@pytest.mark.parametrize("target", SUFFIXES)
+@pytest.mark.parametrize("source", [".jpg", ".png", ".tif", ".webp"])
+def test_unknown_resolution_stays_unknown(source: str, target: str, tmp_path: Path) -> None:
+    """Nobody's 72 dpi."""
+    photo, output = tmp_path / f"photo{source}", tmp_path / f"out{SUFFIXES[target]}"
+    Image.fromarray(draw_photo()).save(photo)
+    restore(photo, output)
+    with Image.open(output) as image:
+        if target != "jpeg":  # for which Pillow makes 72 up
+            assert image.info.get("dpi", (1, 1)) == (1, 1)
+        assert image.info.get("jfif_unit", 0) == 0
+        assert image.getexif().get(0x0128, 1) == 1
+
+
+def test_text_with_a_zero_byte_is_carried(tmp_path: Path) -> None:
+    """Found by fuzzing: EXIF's texts end at zero."""
+    texts = PngImagePlugin.PngInfo()
+    texts.add(b"zTXt", b"Title\0\0" + zlib.compress(b"Oma\0Opa"))
+    Image.fromarray(draw_photo()).save(tmp_path / "a.png", pnginfo=texts)
+    restore(tmp_path / "a.png", tmp_path / "a.webp")
+    assert read_blocks(tmp_path / "a.webp")["main"][0x010D] == "Oma Opa"
+
+
+def test_damaged_profile_is_left_out(tmp_path: Path) -> None:
+    """Found by fuzzing: a profile whose lengths don't fit is refused by other programs."""
+    icc = profile("adobe")
+    for damaged in (icc[:200], icc[:3] + b"\x07" + icc[4:], icc[:140] + b"\x7f" * 4 + icc[144:]):
+        Image.fromarray(draw_photo()).save(tmp_path / "a.png", icc_profile=damaged)
+        notices = restore(tmp_path / "a.png", tmp_path / "b.png")
+        assert any("profile is damaged" in notice for notice in notices)
+        (tmp_path / "b.png").unlink()

@@ -212,6 +212,11 @@ def test_lab_is_read_in_eight_and_sixteen_bits(
     assert off.mean() < (0.7 if deep else 1.5)
     assert off.max() < (2 if deep else 8)
     assert _run(tmp_path / "a.tif").exit_code == 0
+    with_alpha = np.dstack([stored, stored[..., :1]])
+    _write_tiff(
+        tmp_path / "b.tif", with_alpha, photometric=photometric, extrasamples=["unassalpha"]
+    )
+    assert (_read(tmp_path / "b.tif") == np.dstack([rows, stored[..., :1]])).all()
 
 
 def _png_with(path: Path, photo: NDArray[Any], chunks: dict[bytes, bytes]) -> Path:
@@ -484,6 +489,16 @@ def test_bmp_of_32_bits_has_no_alpha_unless_it_says_so(tmp_path: Path) -> None:
     pixels = np.dstack([draw_photo()[..., ::-1], np.full((HEIGHT, WIDTH), 7, np.uint8)])[::-1]
     head = struct.pack("<IiiHHIIiiII", 40, WIDTH, HEIGHT, 1, 32, 0, 0, 0, 0, 0, 0)
     content = b"BM" + struct.pack("<IHHI", 54 + pixels.nbytes, 0, 0, 54) + head + pixels.tobytes()
+    (tmp_path / "a.bmp").write_bytes(content)
+    assert (_read(tmp_path / "a.bmp") == draw_photo()).all()
+
+
+def test_bmp_with_the_header_of_os2_has_colours(tmp_path: Path) -> None:
+    """OpenCV takes it for grey."""
+    rows = np.zeros((HEIGHT, (WIDTH * 3 + 3) // 4 * 4), np.uint8)
+    rows[:, : WIDTH * 3] = draw_photo()[::-1, :, ::-1].reshape(HEIGHT, -1)
+    head = struct.pack("<IHHHH", 12, WIDTH, HEIGHT, 1, 24)
+    content = b"BM" + struct.pack("<IHHI", 26 + rows.size, 0, 0, 26) + head + rows.tobytes()
     (tmp_path / "a.bmp").write_bytes(content)
     assert (_read(tmp_path / "a.bmp") == draw_photo()).all()
 

@@ -95,7 +95,7 @@ def write_png(path: Path, metadata: Metadata, resolution: tuple[float, float] | 
 
 def read_header_chunks(file: BinaryIO) -> dict[bytes, bytes]:
     """Chunks before the pixels that tell what the samples mean, by name."""
-    wanted = (b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"cICP")
+    wanted = (b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"cICP", b"pHYs")
     found: dict[bytes, bytes] = {}
     for kind, data in _chunks(file, before_pixels=True):
         if kind in wanted:

@@ -146,9 +146,9 @@ def fold_texts(metadata: Metadata, *, comments: bool) -> None:
         return
     main = metadata.directory()
     left = []
-    for keyword, text in lines:
-        field = _KEYWORDS.get(keyword.lower())
-        if field is not None and field not in main.tags and "\0" not in text:
+    for keyword, said in lines:
+        field, text = _KEYWORDS.get(keyword.lower()), said.replace("\0", " ")
+        if field is not None and field not in main.tags:
             main.set_text(field, text)
         elif field is None or decode_text(main.tags[field].data) != text:
             left.append(text if keyword == "Comment" else f"{keyword}: {text}")
@@ -158,7 +158,7 @@ def fold_texts(metadata: Metadata, *, comments: bool) -> None:
     known = exif.tags.get(USER_COMMENT)
     if known is None or not known.data[8:].strip(b"\0 "):
         form = "utf-16-le" if exif.order == "<" else "utf-16-be"
-        text = "\n".join(left).replace("\0", " ")
+        text = "\n".join(left)
         exif.set_bytes(USER_COMMENT, b"UNICODE\0" + text.encode(form, "replace"))
     else:
         metadata.lost += [f"text ({line[:40]})" for line in left]

@@ -123,12 +123,19 @@ def read_tiff(file: BinaryIO, page: int = 0) -> Metadata:
     return found
 
 
-def write_tiff(path: Path, metadata: Metadata, extra: tuple[int, ...] | None = None) -> None:
+def write_tiff(
+    path: Path,
+    metadata: Metadata,
+    extra: tuple[int, ...] | None = None,
+    *,
+    knows_resolution: bool = True,
+) -> None:
     """Put metadata into a TIFF file that libvips wrote without any but its profile.
 
     Args:
         path: The file.
         metadata: What to put in.
+        knows_resolution: Whether the resolution that libvips wrote is that of the photograph.
         extra: What its further samples mean; None leaves what libvips says.
     """
     with path.open("r+b") as file:
@@ -138,6 +145,10 @@ def write_tiff(path: Path, metadata: Metadata, extra: tuple[int, ...] | None = N
         if not {t.X_RESOLUTION, t.Y_RESOLUTION} <= set(directory.tags):
             for number in (t.X_RESOLUTION, t.Y_RESOLUTION, t.RESOLUTION_UNIT):
                 directory.tags.pop(number, None)
+        if not knows_resolution and t.X_RESOLUTION not in directory.tags:
+            one = Tag(5, 1, struct.pack(f"{reader.order}II", 1, 1))
+            directory.tags |= {t.X_RESOLUTION: one, t.Y_RESOLUTION: one}
+            directory.set_number(t.RESOLUTION_UNIT, 1)  # none
         for number, tag in written.tags.items():
             if number in t.STRUCTURE or number in (t.X_RESOLUTION, t.Y_RESOLUTION):
                 directory.tags.setdefault(number, tag)

@@ -38,7 +38,7 @@ def write_metadata(
     elif file_format == "png":
         write_png(path, metadata, resolution)
     elif file_format == "tiff":
-        write_tiff(path, metadata, extra)
+        write_tiff(path, metadata, extra, knows_resolution=resolution is not None)
     else:
         if resolution is not None:
             _set_resolution(metadata, resolution)
