@@ -364,6 +364,7 @@ async function measure() {
         return line;
       }),
     );
+    at("sentences").scrollIntoView({ block: "nearest" });
   } finally {
     at("measure").disabled = false;
     busy("");
