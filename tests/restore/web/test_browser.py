@@ -395,7 +395,7 @@ def test_zoom_to_one_shows_native_pixels(browser: Any, server: Client) -> None:
         for dy in (-1, 0, 1)
         for dx in (-1, 0, 1)
     ]
-    assert min(near) < 12
+    assert min(near) < 3
     page.shoot("one-to-one")
     page.close()
 
