@@ -90,5 +90,7 @@ def serve(
             say=click.echo,
             open_browser=not no_browser,
         )
+    except KeyboardInterrupt:  # the usual end
+        click.echo("stopped", err=True)
     except RestoreError as error:
         raise click.ClickException(str(error)) from error

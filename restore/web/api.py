@@ -91,7 +91,7 @@ async def _read_job(server: Server, request: Request, folder: Path) -> WebJob:
             hints = await in_thread(read_hint_file, files["hints"], entry)
         if "marks" in files:
             (folder / "marks").mkdir()
-            marks_name = check_name(files["marks"].filename)
+            marks_name = check_name(take_file(form, "marks").filename)
             marks_in = await in_thread(
                 save_photo, files["marks"].file, marks_name, folder / "marks"
             )

@@ -15,15 +15,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from restore.errors import RestoreError
+from restore.errors import PhotoError, RestoreError
 from restore.plan import PassedOver, default_output, find_photos
 from restore.restorer import Restorer
+from restore.scan.formats import sniff
 from restore.scan.photo import Photo
 from restore.web.edits import Edits
 from restore.web.fields import Wanted
 from restore.web.folders import OwnFolder, sweep
 from restore.web.jobs import Kind, WebJob
 from restore.web.preview import Subject
+from restore.web.uploads import UnknownFormat
 from restore.web.worker import QueueFull, Worker
 
 MAX_UPLOADS = 500
@@ -321,13 +323,23 @@ def open_photo(path: Path, max_pixels: int) -> tuple[int, int]:
     Raises:
         RestoreError: If it can't be read, or is too large.
     """
-    with Photo(path) as photo:
-        if photo.width * photo.height > max_pixels:
-            raise TooManyPixels(
-                f"{path.name}: {photo.width} x {photo.height} px are more than "
-                f"{max_pixels / 1e6:g} megapixels; `restore serve --max-megapixels` sets the limit"
-            )
-        return photo.width, photo.height
+    with path.open("rb") as file:
+        is_container = sniff(file.read(32)) == "heif"
+    try:
+        with Photo(path) as photo:
+            width, height = photo.width, photo.height
+            if width * height > max_pixels:
+                raise TooManyPixels(
+                    f"{path.name}: {width} x {height} px are more than {max_pixels / 1e6:g} "
+                    "megapixels; `restore serve --max-megapixels` sets the limit"
+                )
+            if is_container:
+                photo.reduced(1, 1)
+    except PhotoError as error:
+        if is_container:  # most likely coded in a way that this libvips wasn't built for
+            raise UnknownFormat(f"{error}; HEIC and AVIF: save it as JPEG, PNG or TIFF") from error
+        raise
+    return width, height
 
 
 def _temporary() -> Path:

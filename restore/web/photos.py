@@ -82,7 +82,7 @@ async def edits(request: Request) -> Response:
     """PUT /api/photos/ID/edits: every stroke and hint."""
     server = server_of(request)
     entry = server.entry(request)
-    edits = read_edits(await request.body())
+    edits = await in_thread(read_edits, await request.body())
     if edits.hints and not server.restorer.network.takes_hints:
         raise RestoreError(NO_HINTS.format(server.restorer.name))
     entry.edits = edits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,10 +25,11 @@ from restore.web.desk import Desk, Entry, open_photo
 from restore.web.edits import write_edits
 from restore.web.fields import FieldError, Wanted, read_fields
 from restore.web.preview import Previewer, Subject
-from restore.web.uploads import check_name
+from restore.web.uploads import BadName, check_name
 from restore.web.worker import Worker
 
 _T = TypeVar("_T")
+_WINDOWS_PATH = re.compile(r'filename\*?="?(?:[^\']*\'[^\']*\')?(?:[A-Za-z]:|\\)')
 
 
 @dataclass(frozen=True)
@@ -140,10 +142,15 @@ def take_file(form: FormData, name: str) -> UploadFile:
 
     Raises:
         FieldError: If it is missing.
+        BadName: If its name is a path.
     """
     value = form.get(name)
     if not isinstance(value, UploadFile):
         raise FieldError(f"{name}: a file is missing")
+    # The parser of forms cuts such paths to their last part; we refuse them, as all others.
+    sent = value.headers.get("content-disposition", "")
+    if _WINDOWS_PATH.search(sent):
+        raise BadName(f"{name}: its name is a path; rename the file")
     return value
 
 

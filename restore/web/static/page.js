@@ -137,7 +137,7 @@ function refreshPart() {
 const wishPart = newestOnly(async (id) => {
   if (!current || current.id !== id || !viewer.pictures.after) return;
   const [width] = current.size;
-  const ratio = viewer.canvas.width / viewer.canvas.clientWidth;
+  const ratio = viewer.canvas.width / viewer.width;
   const preview = viewer.pictures.before;
   if (preview.width >= width || viewer.scale * ratio * width <= preview.width * 1.05) {
     viewer.part = null;
@@ -364,6 +364,7 @@ async function measure() {
         return line;
       }),
     );
+    at("sentences").scrollIntoView({ block: "nearest" });
   } finally {
     at("measure").disabled = false;
     busy("");

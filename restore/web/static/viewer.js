@@ -13,6 +13,7 @@ export class Viewer extends EventTarget {
   constructor(canvas) {
     super();
     this.canvas = canvas;
+    this.width = this.height = 0; // of the canvas, CSS px
     this.size = null;
     this.pictures = { before: null, after: null };
     this.part = null;
@@ -33,7 +34,7 @@ export class Viewer extends EventTarget {
     this.pointers = new Map();
     this.layer = document.createElement("canvas");
     this.#listen();
-    new ResizeObserver(() => this.#resize()).observe(canvas);
+    new ResizeObserver(() => this.#resize()).observe(canvas.parentElement);
   }
 
   /** Show another photograph of so many pixels, without pictures yet. */
@@ -49,7 +50,7 @@ export class Viewer extends EventTarget {
   }
 
   fit() {
-    const { clientWidth: w, clientHeight: h } = this.canvas;
+    const { width: w, height: h } = this;
     if (!this.size || !w) return;
     this.scale = Math.min(w / this.size.width, h / this.size.height, MAX_SCALE);
     this.x = (w - this.size.width * this.scale) / 2;
@@ -59,7 +60,7 @@ export class Viewer extends EventTarget {
   }
 
   /** Zoom to so many CSS pixels per pixel of the photograph, about a place of the canvas. */
-  zoom(scale, at = { x: this.canvas.clientWidth / 2, y: this.canvas.clientHeight / 2 }) {
+  zoom(scale, at = { x: this.width / 2, y: this.height / 2 }) {
     if (!this.size) return;
     scale = Math.min(MAX_SCALE, Math.max(Math.min(this.fitScale, 1) / 2, scale));
     this.x = at.x - ((at.x - this.x) * scale) / this.scale;
@@ -70,7 +71,7 @@ export class Viewer extends EventTarget {
   }
 
   get fitScale() {
-    const { clientWidth: w, clientHeight: h } = this.canvas;
+    const { width: w, height: h } = this;
     return Math.min(w / this.size.width, h / this.size.height);
   }
 
@@ -83,7 +84,7 @@ export class Viewer extends EventTarget {
 
   /** The part of the photograph that is seen: {x, y, w, h} in its pixels. */
   get seen() {
-    const { clientWidth: w, clientHeight: h } = this.canvas;
+    const { width: w, height: h } = this;
     const x0 = Math.max(0, -this.x / this.scale);
     const y0 = Math.max(0, -this.y / this.scale);
     const x1 = Math.min(this.size.width, (w - this.x) / this.scale);
@@ -105,30 +106,47 @@ export class Viewer extends EventTarget {
   }
 
   #resize() {
+    // The canvas covers whole pixels of the screen; else the browser would blur it.
     const dpr = window.devicePixelRatio || 1;
-    const { clientWidth: w, clientHeight: h } = this.canvas;
+    const box = this.canvas.parentElement.getBoundingClientRect();
+    const [left, top] = [box.left + scrollX, box.top + scrollY];
+    const inset = { x: Math.ceil(left * dpr) / dpr - left, y: Math.ceil(top * dpr) / dpr - top };
     for (const canvas of [this.canvas, this.layer]) {
-      canvas.width = Math.max(1, Math.round(w * dpr));
-      canvas.height = Math.max(1, Math.round(h * dpr));
+      canvas.width = Math.max(1, Math.floor((box.width - inset.x) * dpr + 0.01));
+      canvas.height = Math.max(1, Math.floor((box.height - inset.y) * dpr + 0.01));
     }
+    this.width = box.width ? this.canvas.width / dpr : 0;
+    this.height = this.canvas.height / dpr;
+    Object.assign(this.canvas.style, {
+      left: `${inset.x}px`,
+      top: `${inset.y}px`,
+      width: `${this.width}px`,
+      height: `${this.height}px`,
+    });
     if (this.fitted) this.fit();
     this.draw();
   }
 
   #moved() {
     // Part of it always stays in sight.
-    const { clientWidth: w, clientHeight: h } = this.canvas;
+    const { width: w, height: h } = this;
     const [pw, ph] = [this.size.width * this.scale, this.size.height * this.scale];
     const keep = 40;
     this.x = Math.min(w - keep, Math.max(keep - pw, this.x));
     this.y = Math.min(h - keep, Math.max(keep - ph, this.y));
+    const ratio = this.canvas.width / w;
+    if (Number.isInteger(this.scale * ratio)) {
+      // At 1:1 and its multiples the photograph's pixels are whole ones of the screen.
+      this.x = Math.round(this.x * ratio) / ratio;
+      this.y = Math.round(this.y * ratio) / ratio;
+    }
     this.draw();
     this.dispatchEvent(new Event("move"));
   }
 
   #units(to) {
-    const dprX = this.canvas.width / this.canvas.clientWidth;
-    const dprY = this.canvas.height / this.canvas.clientHeight;
+    const dprX = this.canvas.width / this.width;
+    const dprY = this.canvas.height / this.height;
     to.setTransform(
       dprX * this.scale, 0, 0, dprY * this.scale, dprX * this.x, dprY * this.y,
     );
@@ -139,9 +157,9 @@ export class Viewer extends EventTarget {
     const to = this.canvas.getContext("2d");
     to.setTransform(1, 0, 0, 1, 0, 0);
     to.clearRect(0, 0, this.canvas.width, this.canvas.height);
-    if (!this.size || !this.canvas.clientWidth) return;
+    if (!this.size || !this.width) return;
     const { dprX, dprY } = this.#units(to);
-    const edge = this.toPhoto(this.split * this.canvas.clientWidth, 0).x;
+    const edge = this.toPhoto(this.split * this.width, 0).x;
     this.#drawHalf(to, "before", -1e6, edge);
     this.#drawHalf(to, this.pictures.after ? "after" : "before", edge, 1e6);
     if (this.showMarks || this.stroke) this.#drawMarks(to);
@@ -159,7 +177,7 @@ export class Viewer extends EventTarget {
     to.beginPath();
     to.rect(from, -1e6, until - from, 2e6);
     to.clip();
-    const ratio = this.canvas.width / this.canvas.clientWidth;
+    const ratio = this.canvas.width / this.width;
     to.imageSmoothingEnabled = (this.scale * ratio * width) / picture.width < 3;
     to.imageSmoothingQuality = "high";
     to.drawImage(picture, 0, 0, width, height);
@@ -197,7 +215,7 @@ export class Viewer extends EventTarget {
   }
 
   #drawDivider(to) {
-    const { clientWidth: w, clientHeight: h } = this.canvas;
+    const { width: w, height: h } = this;
     const x = this.split * w;
     to.fillStyle = "rgb(0 0 0 / .5)";
     to.fillRect(x - 2, 0, 4, h);
@@ -292,7 +310,7 @@ export class Viewer extends EventTarget {
   #at(event) {
     const box = this.canvas.getBoundingClientRect();
     // The canvas may be drawn larger or smaller than it was laid out.
-    const ratio = this.canvas.clientWidth / box.width || 1;
+    const ratio = this.width / box.width || 1;
     return { x: (event.clientX - box.left) * ratio, y: (event.clientY - box.top) * ratio };
   }
 
@@ -315,7 +333,7 @@ export class Viewer extends EventTarget {
     }
     if (event.button === 1 || event.button === 2) this.gesture = "pan";
     else if (this.tool === "look") {
-      const near = Math.abs(at.x - this.split * this.canvas.clientWidth) < NEAR_PX;
+      const near = Math.abs(at.x - this.split * this.width) < NEAR_PX;
       this.gesture = near ? "split" : "pan";
     } else if (this.tool === "hint") this.gesture = "hint";
     else {
@@ -339,7 +357,7 @@ export class Viewer extends EventTarget {
     this.pointers.set(event.pointerId, at);
     if (this.gesture === "pan") this.move(at.x - before.x, at.y - before.y);
     else if (this.gesture === "split") {
-      this.split = Math.min(1, Math.max(0, at.x / this.canvas.clientWidth));
+      this.split = Math.min(1, Math.max(0, at.x / this.width));
       this.dispatchEvent(new Event("split"));
       this.draw();
     } else if (this.gesture === "stroke" && this.stroke) {

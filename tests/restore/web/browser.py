@@ -46,6 +46,7 @@ class Page:
     def __init__(self, browser: Any, address: str, **options: Any) -> None:
         options = {"viewport": {"width": 1280, "height": 820}, **options}
         self.context = browser.new_context(accept_downloads=True, **options)
+        self.context.set_default_timeout(90_000)  # the machine may be busy
         self.page = self.context.new_page()
         self.address = address
         self.errors: list[str] = []
@@ -79,7 +80,7 @@ class Page:
 
     def idle(self) -> None:
         """Wait until nothing is under way."""
-        until, quiet = time.monotonic() + 60, 0
+        until, quiet = time.monotonic() + 90, 0
         while quiet < 3:
             assert time.monotonic() < until, self.page.text_content("#busy")
             busy = self.page.text_content("#busy") or self.page.query_selector("[aria-busy]")

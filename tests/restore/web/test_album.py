@@ -112,6 +112,7 @@ def test_stem_is_kept_and_like_names_do_not_collide(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_cancel_acts_within_a_tile_and_keeps_what_is_finished(tmp_path: Path) -> None:
     """All that waits is dropped, the one under way ends, finished files stay."""
     write_pillow("RGB")(tmp_path / "a.png")
@@ -133,6 +134,7 @@ def test_cancel_acts_within_a_tile_and_keeps_what_is_finished(tmp_path: Path) ->
     assert {path.name for path in tmp_path.iterdir()} == names
 
 
+@pytest.mark.slow
 def test_preview_comes_between_the_tiles_of_a_long_work(tmp_path: Path) -> None:
     """A large photograph under way doesn't keep a preview waiting until its end."""
     (tmp_path / "large.png").write_bytes(_png(2000, 3000))
@@ -218,6 +220,7 @@ def test_found_marks_load_as_additions() -> None:
     assert (marks[20:] == 128).all()
 
 
+@pytest.mark.slow
 def test_parts_are_the_whole_at_native_resolution() -> None:
     """What is seen at 1:1 is what the download has there."""
     photo = _png(1100, 1300)
@@ -284,6 +287,7 @@ def test_worker_goes_on_after_a_fault() -> None:
     worker.stop()
 
 
+@pytest.mark.slow
 def test_client_that_leaves_ends_its_work(tmp_path: Path) -> None:
     """An API call whose caller is gone is cancelled, and its files are removed."""
     import socket

@@ -210,6 +210,7 @@ def test_content_decides_what_a_file_is(client: Client) -> None:
         (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(100), "JPEG XL"),
         (b"hello there, this is text", "not a photograph"),
         (b"", "empty"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(300), "HEIC"),
     ],
 )
 def test_other_formats_are_named(client: Client, content: bytes, named: str) -> None:

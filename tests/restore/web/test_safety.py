@@ -85,6 +85,7 @@ def test_no_origin_is_served(client: Client) -> None:
     "name",
     [
         *("../../etc/evil.png", "..\\..\\evil.png", "/etc/passwd", "C:evil.png", "..", "."),
+        *("C:\\evil.png", "\\\\host\\share\\evil.png"),
         *("a/b.png", ".hidden.png", "a\0b.png", "a\x1bb.png", "x" * 300 + ".png", "\u202egnp.exe"),
     ],
 )
