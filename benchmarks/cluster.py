@@ -49,7 +49,8 @@ def start_dask(folder: Path, num_workers: int) -> Iterator[tuple[Path, list[psut
     """A scheduler and workers as processes of this machine, ready for work."""
     file = folder / "scheduler.json"
     file.unlink(missing_ok=True)
-    common = ["--scheduler-file", str(file), "--host", "127.0.0.1", "--no-dashboard"]
+    common = ["--scheduler-file", str(file), "--host", "127.0.0.1"]
+    common += ["--dashboard-address", "127.0.0.1:0"]
     worker = ["--nthreads", "1", "--no-nanny", "--memory-limit", "0", "--local-directory", folder]
     commands = [["scheduler", "--port", "0"], *([["worker", *map(str, worker)]] * num_workers)]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -72,8 +73,8 @@ def start_dask(folder: Path, num_workers: int) -> Iterator[tuple[Path, list[psut
 
 
 def count_cpu(processes: list[psutil.Process]) -> float:
-    """Processor seconds of processes that are running."""
-    return sum(sum(process.cpu_times()[:2]) for process in processes)
+    """Processor seconds of processes that are running, and of their children that have ended."""
+    return sum(sum(process.cpu_times()[:4]) for process in processes)
 
 
 def build(out: Path, photos: Path, *options: object) -> dict[str, float | str]:

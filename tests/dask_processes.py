@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -20,7 +21,7 @@ class DaskProcesses:
         self.scheduler_file = folder / "scheduler.json"
         self._processes: list[subprocess.Popen[bytes]] = []
         self.scheduler = self._start(
-            "scheduler", "--host", "127.0.0.1", "--port", 0, "--no-dashboard"
+            "scheduler", "--host", "127.0.0.1", "--port", 0, "--dashboard-address", "127.0.0.1:0"
         )
         deadline = time.monotonic() + 60
         while not self.scheduler_file.exists():
@@ -29,15 +30,17 @@ class DaskProcesses:
             time.sleep(0.02)
 
     def start_worker(self, preload: str | None = None, nanny: bool = True) -> "WorkerProcess":
-        """Start a worker, which runs some lines of Python first."""
-        options: list[object] = ["--nanny" if nanny else "--no-nanny"]
+        """Start a worker; its processes run some lines of Python first."""
+        paths = [os.environ["PYTHONPATH"]] if "PYTHONPATH" in os.environ else []
         if preload is not None:
-            path = self.folder / f"preload_{len(self._processes)}.py"
-            path.write_text(preload)
-            options += ["--preload", path]
+            site = Path(tempfile.mkdtemp(prefix="site-", dir=self.folder))
+            (site / "sitecustomize.py").write_text(preload)
+            paths.insert(0, str(site))
         process = self._start(
-            "worker", "--host", "127.0.0.1", "--nthreads", 1, "--no-dashboard",
-            "--memory-limit", 0, "--death-timeout", 30, "--local-directory", self.folder, *options,
+            "worker", "--host", "127.0.0.1", "--nthreads", 1, "--dashboard-address", "127.0.0.1:0",
+            "--memory-limit", 0, "--death-timeout", 30, "--local-directory", self.folder,
+            "--nanny" if nanny else "--no-nanny",
+            PYTHONPATH=os.pathsep.join(paths),
         )  # fmt: skip
         return WorkerProcess(process, nanny)
 
@@ -52,11 +55,15 @@ class DaskProcesses:
         self.stop_workers()
         _kill_group(self.scheduler)
 
-    def _start(self, *words: object) -> subprocess.Popen[bytes]:
+    def _start(self, *words: object, **environment: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "dask", *words, "--scheduler-file", self.scheduler_file]
         with (self.folder / f"log-{len(self._processes)}.txt").open("wb") as log:
             process = subprocess.Popen(
-                list(map(str, command)), stdout=log, stderr=log, start_new_session=True
+                list(map(str, command)),
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env={**os.environ, **environment},
             )
         self._processes.append(process)
         return process

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -83,18 +83,13 @@ class RenderingWorker:
 
     renderer: ShardRenderer
 
-    def run(self, task: ShardPlan, is_wanted: Callable[[], bool]) -> None:
+    def run(self, task: ShardPlan) -> None:
         """Render a shard, unless it is there: its last worker may have died after the very last."""
         if (self.renderer.job.out / task.name / SHARD_INFO_NAME).exists():
             return
-        try:
-            with closing(self.renderer.render(task)) as keys:
-                for _ in keys:
-                    if not is_wanted():
-                        return
-        finally:
-            # Mapped pages of a large LMDB count as this worker's memory, for which Dask ends it.
-            self.renderer.job.source.close()
+        with closing(self.renderer.render(task)) as keys:
+            for _ in keys:
+                pass
 
     def close(self) -> None:
         """Let go of the plan, the source and the folder to build in."""

@@ -53,7 +53,6 @@ def open_cluster(scheduler: str) -> Iterator[Client]:
                     threads_per_worker=1,
                     host="127.0.0.1",
                     dashboard_address="127.0.0.1:0",
-                    # Pages of a large LMDB that are mapped count as memory: no limit.
                     memory_limit=0,
                     silence_logs=logging.CRITICAL,
                 )

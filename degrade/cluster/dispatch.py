@@ -20,7 +20,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from degrade.cluster.remote import Failure, Welcome, Work, close_work, open_work, run_task
+from degrade.cluster.child import DEATH, Failure, Welcome, Work
+from degrade.cluster.remote import close_work, open_work, run_task
 from degrade.errors import ClusterError, ScratchError
 
 if TYPE_CHECKING:
@@ -246,7 +247,7 @@ class _Dispatch:
         task, worker.task = worker.task, None
         result = self._read(future)
         if isinstance(result, Failure):
-            if result.is_closed:
+            if result.is_death:
                 self._take_death(address, worker, task)
             elif task is None or isinstance(result.error, ScratchError):
                 self._refuse(address, worker, task, result)
@@ -265,14 +266,14 @@ class _Dispatch:
         """What a future brought; whatever Dask makes of it is told as a failure."""
         if future.status in ("cancelled", "lost"):
             self._list_workers()  # raises if that is because the scheduler is lost
-            return Failure("lost", is_closed=True)
+            return DEATH
         try:
             return future.result(timeout=_ANSWER_SECONDS)
         except Exception as error:
             # A result that died with its worker; Dask's own count of deaths; else a worker that
             # couldn't even read what it was sent, such as one without this package.
             died = isinstance(error, TimeoutError) or type(error).__name__ == "KilledWorker"
-            return Failure(f"{type(error).__name__}: {error}", is_closed=died)
+            return Failure(f"{type(error).__name__}: {error}", is_death=died)
 
     def _take_death(self, address: str, worker: _Worker, task: Task | None) -> None:
         """A worker died; if it is still listed, another process has its address."""

@@ -6,7 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -59,7 +59,7 @@ class WalkingWorker:
     folder: Path
     _walker: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
-    def run(self, task: ShardInfo, is_wanted: Callable[[], bool]) -> list[str]:
+    def run(self, task: ShardInfo) -> list[str]:
         """Read a shard; one line for each fault."""
         path = self.folder / task.name
         if self._walker is None:
