@@ -87,7 +87,7 @@ def main() -> None:
 @click.option(
     "--pretrained",
     is_flag=True,
-    help="Start the global branch's encoder from ImageNet weights.",
+    help="Start the encoders of global branch and colour network from ImageNet weights.",
 )
 @click.option("--seed", type=click.IntRange(min=0), help="Instead of the preset's seed.")
 @click.option("--force", is_flag=True, help="Replace the run that is there.")
@@ -132,9 +132,10 @@ def run(
         if seed is not None:
             config = msgspec.structs.replace(config, seed=seed)
         if pretrained:
-            if not config.generator.global_px:
+            if not config.has_classifier:
                 raise click.UsageError(
-                    "--pretrained is for presets with a global branch (global_px)"
+                    "--pretrained is for presets with a global branch (global_px) or a colour "
+                    "network (color_encoder)"
                 )
             if init is not None:
                 raise click.UsageError("--pretrained and --init exclude each other")

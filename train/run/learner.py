@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,20 +23,27 @@ from train.fastai_names import (
     TrainEvalCallback,
     combined_cos,
 )
-from train.losses.fidelity import CoarseLoss, FidelityLoss
+from train.losses.color import ColorLoss
+from train.losses.fidelity import CoarseLoss, FidelityLoss, split_luma_chroma
+from train.losses.terms import WeighedTerms
 from train.network.checkpoint import load_generator
 from train.network.config import GeneratorConfig
 from train.network.critic import Critic
+from train.network.features import FrozenFeatures
 from train.network.generator import Generator
 from train.network.pretrained import load_classifiers
+from train.network.projected_critic import ProjectedCritic
 from train.run.callbacks import NameBatch, SkipValidation
 
 # Inputs of a layer that learns at the schedule's rate: 3 x 3 pixels of 64 channels.
 _RATED_FAN_IN = 576
 # A trained classifier changes more slowly than what is built on it.
 _CLASSIFIER_RATE_FRAC = 1 / 3
-# One-cycle schedules start and end at these fractions of the highest rate.
-_START_FRAC, _END_FRAC = 1 / 25, 1e-3
+_COLOR_CLASSIFIER_RATE_FRAC = 1 / 4
+# One-cycle schedules start at this fraction of the highest rate.
+_START_FRAC = 1 / 25
+# Of the projected critic, which learns at one rate: it has to keep up.
+_PROJECTED_BETAS = (0.0, 0.99)
 
 
 @dataclass
@@ -48,6 +56,9 @@ class Networks:
         critic: Judges the generator.
         optimizer: The generator's.
         critic_optimizer: The critic's.
+        projected_critic: Judges the colours, in runs where one does.
+        projected_optimizer: The projected critic's.
+        features: The frozen classifier that colours are compared by, where they are.
     """
 
     generator: Generator
@@ -55,15 +66,26 @@ class Networks:
     critic: Critic
     optimizer: torch.optim.Optimizer
     critic_optimizer: torch.optim.Optimizer
+    projected_critic: ProjectedCritic | None = None
+    projected_optimizer: torch.optim.Optimizer | None = None
+    features: FrozenFeatures | None = None
+
+    def list_trained(self) -> list[nn.Module]:
+        """The networks that learn, and the average."""
+        networks: list[nn.Module] = [self.generator, self.average, self.critic]
+        return networks if self.projected_critic is None else [*networks, self.projected_critic]
 
     def get_state(self) -> dict[str, object]:
-        """State of everything, by name."""
-        return {name: part.state_dict() for name, part in vars(self).items()}
+        """State of everything that changes, by name."""
+        return {name: part.state_dict() for name, part in self._list_changing()}
 
     def set_state(self, state: dict[str, dict[str, object]]) -> None:
         """Continue from what `get_state` returned."""
-        for name, part in vars(self).items():
+        for name, part in self._list_changing():
             part.load_state_dict(state[name])
+
+    def _list_changing(self) -> list[tuple[str, Any]]:
+        return [(k, v) for k, v in vars(self).items() if v is not None and k != "features"]
 
 
 def build_networks(
@@ -83,8 +105,8 @@ def build_networks(
 
     Raises:
         restore.errors.CheckpointError: If `init` can't be read.
-        TrainError: If `init` is a network of another size, or an encoder's ImageNet weights can't
-            be fetched.
+        TrainError: If `init` is a network of another size, or a classifier's ImageNet weights can't
+            be had.
     """
     torch.manual_seed(config.seed)
     generator = Generator(config.generator)
@@ -102,23 +124,45 @@ def build_networks(
     for network in (generator, critic):
         network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this combination
     average = copy.deepcopy(generator).requires_grad_(False).eval()
-    return Networks(
+    networks = Networks(
         generator=generator,
         average=average,
         critic=critic,
         optimizer=_build_optimizer(generator, config.weight_decay, (0.9, 0.99)),
         critic_optimizer=_build_optimizer(critic, 0.0, (0.5, 0.99)),
     )
+    _add_color_judges(networks, config, device)
+    return networks
+
+
+def _add_color_judges(networks: Networks, config: TrainConfig, device: torch.device) -> None:
+    """Add what colours are judged by, in stages that a run has."""
+    if not any(config.needs_features(stage) for stage in config.stages):
+        return
+    features = FrozenFeatures(config.features.version)
+    networks.features = features.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this combination
+    if any(stage.has_projected_critic for stage in config.stages):
+        critic = ProjectedCritic(features.widths)
+        critic.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # as above
+        networks.projected_critic = critic
+        networks.projected_optimizer = torch.optim.Adam(
+            critic.parameters(), betas=_PROJECTED_BETAS, fused=True
+        )
 
 
 def _can_grow(old: GeneratorConfig, new: GeneratorConfig) -> bool:
     """Whether weights of one network are a start for another.
 
-    A global branch may be added or see another size, the stem may see the original too, and the
-    marks' decoder may grow wider.
+    A global branch or a colour network may be added or see another size, the stem may see the
+    original too, and the marks' decoder may grow wider.
     """
     grown = replace(
-        old, global_px=new.global_px, stem_photos=new.stem_photos, marks_width=new.marks_width
+        old,
+        global_px=new.global_px,
+        stem_photos=new.stem_photos,
+        marks_width=new.marks_width,
+        color_encoder=old.color_encoder or new.color_encoder,
+        color_px=new.color_px,
     )
     return (
         grown == new
@@ -153,7 +197,8 @@ def _build_optimizer(
     A step of Adam changes every weight by about the learning rate, so the sum over a layer's inputs
     changes in proportion to their number: at one rate the wide layers are unstable before the
     narrow ones, at native resolution, have learned to take grain away. Each group notes how its
-    rate relates to the schedule's in `rate_frac`.
+    rate relates to the schedule's in `rate_frac`. The colour network, whose layers are of much the
+    same width, has one rate but for its encoder.
 
     Source:
         Yang et al. 2021, "Tensor programs V", table 3 (rate ∝ 1 / fan-in for Adam); we take the
@@ -162,9 +207,15 @@ def _build_optimizer(
     weights: dict[int, list[nn.Parameter]] = {}
     others: list[nn.Parameter] = []
     classifier: list[nn.Parameter] = []
+    color_classifier: list[nn.Parameter] = []
+    color: list[nn.Parameter] = []
     for name, parameter in network.named_parameters():
         if name.startswith("global_branch.encoder."):
             classifier.append(parameter)
+        elif name.startswith("color_network.encoder."):
+            color_classifier.append(parameter)
+        elif name.startswith("color_network."):
+            color.append(parameter)
         elif parameter.ndim == 4 and parameter.shape[0] > 1:
             weights.setdefault(parameter[0].numel(), []).append(parameter)
         else:
@@ -178,6 +229,12 @@ def _build_optimizer(
         groups.append(
             {"params": classifier, "weight_decay": weight_decay, "rate_frac": _CLASSIFIER_RATE_FRAC}
         )
+    if color:
+        frac = _COLOR_CLASSIFIER_RATE_FRAC
+        groups += [
+            {"params": color_classifier, "weight_decay": weight_decay, "rate_frac": frac},
+            {"params": color, "weight_decay": weight_decay, "rate_frac": 1.0},
+        ]
     return torch.optim.AdamW(groups, lr=1e-4, betas=betas, fused=True)
 
 
@@ -186,14 +243,16 @@ def share_rate(optimizer: torch.optim.Optimizer, rate: float) -> list[float]:
     return [rate * float(group["rate_frac"]) for group in optimizer.param_groups]
 
 
-def build_schedule(highest: float, warmup_frac: float) -> Callable[[float], float]:
+def build_schedule(
+    highest: float, warmup_frac: float, end_frac: float = 1e-3
+) -> Callable[[float], float]:
     """One cycle: up along a cosine, then down along another; by the share of the stage done.
 
     Source:
         Smith, Topin 2018, "Super-convergence"; the cosines are fastai's.
     """
     schedule: Callable[[float], float] = combined_cos(
-        warmup_frac, highest * _START_FRAC, highest, highest * _END_FRAC
+        warmup_frac, highest * _START_FRAC, highest, highest * end_frac
     )
     return schedule
 
@@ -201,14 +260,19 @@ def build_schedule(highest: float, warmup_frac: float) -> Callable[[float], floa
 def choose_learners(generator: Generator, stage: StageConfig) -> None:
     """Say which of a generator's weights learn in a stage.
 
-    A global branch learns in global stages only: what follows it takes its work as it is.
+    A global branch learns in global stages only: what follows it takes its work as it is. So does
+    the colour network in colour stages.
     """
-    generator.requires_grad_(stage.trains_generator and not stage.is_global)
-    branch = generator.global_branch
+    generator.requires_grad_(stage.trains_generator and not (stage.is_global or stage.is_color))
+    branch, color_network = generator.global_branch, generator.color_network
     if branch is not None:
         branch.requires_grad_(stage.is_global)
         if stage.is_global:
             branch.encoder.freeze(stage.frozen_blocks)
+    if color_network is not None:
+        color_network.requires_grad_(stage.is_color)
+        if stage.is_color:
+            color_network.encoder.freeze(stage.frozen_blocks)
     for parameter in generator.parameters():
         if not parameter.requires_grad:
             parameter.grad = None  # of an earlier stage
@@ -224,6 +288,21 @@ class BranchOnly(nn.Module):
     def forward(self, photo: Tensor) -> tuple[Tensor, Tensor]:
         """See `Generator.forward`."""
         return self.generator.adjust_globally(photo), torch.zeros_like(photo[:, :1])
+
+
+class ColorOnly(nn.Module):
+    """A generator of which only the colour network is run."""
+
+    def __init__(self, generator: Generator) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, photo: Tensor, hints: Tensor) -> tuple[Tensor]:
+        """Chroma (N, 2, H / 2, W / 2) for damaged photographs (N, 3, H, W) and hints likewise."""
+        assert self.generator.color_network is not None  # the configuration was checked
+        with torch.autocast(photo.device.type, enabled=False):
+            luma, _ = split_luma_chroma(photo)  # half precision has no more than 256 greys
+        return (self.generator.color_network(luma, hints),)
 
 
 def build_learner(
@@ -247,12 +326,16 @@ def build_learner(
         callbacks: Of the step, in any order: each declares its own, see train/run/order.py.
     """
     choose_learners(networks.generator, stage)
-    rate = build_schedule(stage.lr, config.warmup_frac)
+    rate = build_schedule(stage.lr, config.warmup_frac, stage.lr_end_frac)
     schedule = ParamScheduler({"lr": lambda pct: share_rate(networks.optimizer, rate(pct))})
     model: nn.Module = networks.generator
-    loss = FidelityLoss(config.weights, config.shape)
+    weights = config.weigh_terms(stage)
+    loss: WeighedTerms = FidelityLoss(weights, config.shape)
     if stage.is_global:
-        model, loss = BranchOnly(networks.generator), CoarseLoss(config.weights, config.shape)
+        model, loss = BranchOnly(networks.generator), CoarseLoss(weights, config.shape)
+    elif stage.is_color:
+        features = networks.features if config.needs_features(stage) else None
+        model, loss = ColorOnly(networks.generator), ColorLoss(weights, config.shape, features)
     learner = Learner(
         DataLoaders(loader, loader, device=device),  # the second is never read: SkipValidation
         model,

@@ -15,6 +15,7 @@ from train import parallel
 from train.config import LOSS_NAMES
 from train.data.batches import Batch
 from train.fastai_names import Callback
+from train.measure.color import COLOR_COLUMNS
 from train.run.callbacks import Guard
 from train.run.order import Order
 from train.run.pace import Pace
@@ -42,6 +43,7 @@ HELDOUT_COLUMNS = (
     "swd",
     "colorfulness_frac",
     "marks_f1",
+    *COLOR_COLUMNS,
 )
 
 # Columns of logs that earlier versions began, and their names now.

@@ -32,6 +32,7 @@ from train.errors import (
     is_out_of_memory,
     last_line,
 )
+from train.measure.color import check_colors, measure_colors
 from train.measure.heldout import measure_heldout
 from train.network.checkpoint import save_generator
 from train.network.export import check_exporter, export_generator
@@ -92,6 +93,8 @@ class Run:
         self.heldout = HeldoutLoader(
             heldout, config.heldout_num, config.heldout_size_px, batch=8, device=self.device
         )
+        if any(stage.is_color for stage in config.stages):
+            check_colors(self.heldout)
         self.autocast = Autocast(self.device, config.precision)
         self.standing = Standing(
             folder=folder,
@@ -124,7 +127,7 @@ class Run:
             RunError: If the folder can't be written.
         """
         scores: dict[str, float] = {}
-        for network in (self.networks.generator, self.networks.average, self.networks.critic):
+        for network in self.networks.list_trained():
             parallel.copy_from_main(network)
         try:
             while self.position.stage < len(self.config.stages):
@@ -132,7 +135,7 @@ class Run:
                 self.position.begin_stage(self.position.stage + 1)
                 self.standing.looks, self.standing.best = [], {}
                 self.standing.save()
-            scores = self._measure()
+            scores = self._measure(self.config.stages[-1])
             self.export(scores)
         except DivergenceError as error:
             self.export(scores)
@@ -247,12 +250,14 @@ class Run:
         shares = [stage.time_frac for stage in self.config.stages[self.position.stage :]]
         return left_s * shares[0] / sum(shares)
 
-    def _measure(self, sheet: Path | None = None) -> dict[str, float]:
+    def _measure(self, stage: StageConfig, sheet: Path | None = None) -> dict[str, float]:
+        """What the average measures: its colours alone in a colour stage."""
         scores: dict[str, float] = {}
+        measure = measure_colors if stage.is_color else measure_heldout
         start_s = time.monotonic()
         if parallel.is_main():
             try:
-                scores = measure_heldout(
+                scores = measure(
                     self.networks.average, self.heldout, self.autocast.build_context(), sheet
                 )
             except (RuntimeError, MemoryError) as error:
@@ -269,7 +274,7 @@ class Run:
             return
         standing, position = self.standing, self.position
         sheet = self.folder / "sheets" / f"{stage_name}-{position.step:06d}.jpg"
-        scores = self._measure(sheet)
+        scores = self._measure(stage, sheet)
         if self.log is not None:
             run_s = round(position.run_s + position.stage_s, 1)
             place = {"step": position.step, "total_steps": position.total_steps}

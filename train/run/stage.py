@@ -18,6 +18,7 @@ from train.run.callbacks import Autocast, Average, Consistency, Guard, Reduction
 from train.run.learner import Networks, build_learner, build_schedule
 from train.run.log import Progress, RunLog, StepLog
 from train.run.pace import Pace, Stopper, find_report_interval
+from train.run.projected import ProjectedTraining
 from train.run.standing import Saver, Standing
 
 # Steps of a pass that ends by itself, when it is time.
@@ -63,8 +64,21 @@ def build_step_callbacks(
                 networks.critic,
                 networks.critic_optimizer,
                 autocast,
-                build_schedule(highest, config.warmup_frac),
+                build_schedule(highest, config.warmup_frac, stage.lr_end_frac),
                 alone=not stage.trains_generator,
+            )
+        )
+    if stage.has_projected_critic:
+        assert networks.projected_critic is not None
+        assert networks.projected_optimizer is not None
+        callbacks.append(
+            ProjectedTraining(
+                networks.projected_critic,
+                networks.projected_optimizer,
+                pace.position,
+                rate=stage.critic_lr,
+                alone_steps=stage.critic_alone_steps,
+                seed=config.seed if config.features.vary else None,
             )
         )
     if config.has_consistency(stage):
