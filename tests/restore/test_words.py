@@ -84,7 +84,7 @@ def test_taken_port_is_one_line() -> None:
 def test_wrong_hint_is_a_usage_error(text: str, tmp_path: Path) -> None:
     """Exit status 2, saying how one is written."""
     write_pillow("RGB")(tmp_path / "a.png")
-    result = CliRunner().invoke(main, [str(tmp_path / "a.png"), "--hint", text])
+    result = CliRunner().invoke(main, [str(tmp_path / "a.png"), "--color-at", text])
     assert result.exit_code == 2
     assert "#7a4b2c" in result.stderr
 
@@ -92,7 +92,7 @@ def test_wrong_hint_is_a_usage_error(text: str, tmp_path: Path) -> None:
 def test_hint_that_weights_cannot_take_is_one_line(tmp_path: Path) -> None:
     """Nothing is coloured by other means."""
     write_pillow("RGB")(tmp_path / "a.png")
-    arguments = [str(tmp_path / "a.png"), "--hint", "50%,50%=#7a4b2c"]
+    arguments = [str(tmp_path / "a.png"), "--color-at", "50%,50%=#7a4b2c"]
     result = CliRunner().invoke(main, [*arguments, "--model", str(MODELS / "tiny.zip")])
     assert result.exit_code == 1
     assert "can't take hints of colour" in result.stderr
