@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -62,9 +63,20 @@ def count_bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.iterdir())
 
 
+def watch_memory(peaks: list[int]) -> None:
+    """Note the most memory of this process's own, mapped files aside, in kB."""
+    while True:
+        status = Path("/proc/self/status").read_text()
+        own = next(line for line in status.splitlines() if line.startswith("RssAnon"))
+        peaks[0] = max(peaks[0], int(own.split()[1]))
+        time.sleep(0.05)
+
+
 def measure(source_path: Path, folder: Path) -> dict[str, float]:
     """Plan a build in this process."""
     options = BuildOptions(source=source_path, out=folder, seed=1)
+    peaks = [0]
+    threading.Thread(target=watch_memory, args=(peaks,), daemon=True).start()
     source = open_source(source_path)
     before_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     wall, cpu = time.perf_counter(), time.process_time()
@@ -75,15 +87,10 @@ def measure(source_path: Path, folder: Path) -> dict[str, float]:
         "plan_wall_s": round(time.perf_counter() - wall, 1),
         "plan_disk_mb": round(count_bytes(folder) / 1e6, 1),
     }
-    anonymous = [
-        int(line.split()[1])
-        for line in Path("/proc/self/status").read_text().splitlines()
-        if line.startswith(("VmHWM", "RssAnon"))
-    ]
-    found["peak_mb_over_imports"] = round(
+    found["peak_mb_mapped_and_own"] = round(
         resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before_mb, 1
     )
-    found["anonymous_mb_at_end"] = round(anonymous[1] / 1024, 1)
+    found["peak_mb_own"] = round(peaks[0] / 1024, 1)
     cpu = time.process_time()
     with Plan(folder, info, 1) as plan:
         shards = list(plan.list_shards())

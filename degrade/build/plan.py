@@ -2,7 +2,7 @@
 
 The plan depends on the source's keys and bytes and on the options alone, never on the workers.
 It lies in a few flat files that the workers map into memory, so that its cost does not grow in
-their memory: for 19 million photographs about 1.2 GB of disk.
+their memory: for 19 million photographs 1.1 GB of disk.
 
 Making it takes one pass over the keys and one glimpse at each photograph (its length and 256
 bytes of its middle). Photographs with equal glimpses are read in full, and of those with equal

@@ -12,7 +12,7 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -174,11 +174,18 @@ def _finish(
     odd_keys = read_odd_keys(out / WORK_NAME)
     counts = Counter(rejection.reason for rejection in odd_keys)
     digest = hashlib.blake2b(digest_size=32)
-    for shard in shards:
-        report = read_shard_report(out / shard.name)
-        infos.append(report.info)
-        counts.update(rejection.reason for rejection in report.rejections)
-        digest.update(f"{report.info.name} {report.info.digest}\n".encode())
+
+    def gather() -> Iterator[bytes]:
+        """Read each report once, because there may be tens of thousands; give its rejections."""
+        yield from (msgspec.json.encode(rejection) + b"\n" for rejection in odd_keys)
+        for shard in shards:
+            report = read_shard_report(out / shard.name)
+            infos.append(report.info)
+            counts.update(rejection.reason for rejection in report.rejections)
+            digest.update(f"{report.info.name} {report.info.digest}\n".encode())
+            yield from (msgspec.json.encode(rejection) + b"\n" for rejection in report.rejections)
+
+    write_whole(out / REJECTED_NAME, gather())
     num_pairs = {
         split: sum(info.num_pairs for info in infos if info.split == split)
         for split in ("train", "val")
@@ -207,17 +214,6 @@ def _finish(
         num_rejected=dict(sorted(counts.items())),
         digest=digest.hexdigest(),
         shards=infos,
-    )
-    write_whole(
-        out / REJECTED_NAME,
-        (
-            msgspec.json.encode(rejection) + b"\n"
-            for rejections in (
-                odd_keys,
-                *(read_shard_report(out / shard.name).rejections for shard in shards),
-            )
-            for rejection in rejections
-        ),
     )
     write_record(out / MANIFEST_NAME, manifest)
     sync_folder(out)

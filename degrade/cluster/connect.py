@@ -36,6 +36,7 @@ def open_cluster(scheduler: str) -> Iterator[Client]:
         ClusterError: If Dask isn't installed, or no scheduler answers.
     """
     try:
+        import dask
         from distributed import Client, LocalCluster
         from distributed.versions import VersionMismatchWarning
     except ImportError as error:
@@ -47,7 +48,12 @@ def open_cluster(scheduler: str) -> Iterator[Client]:
         # Workers are compared with this machine before they render, and more strictly.
         warnings.simplefilter("ignore", VersionMismatchWarning)
         if local:
-            with hold_interrupt():  # handed down to the workers, those that are restarted too
+            # What there is to be profiled happens in processes of our own.
+            settings = {"distributed.worker.profile.enabled": False}
+            with (
+                dask.config.set(settings),
+                hold_interrupt(),
+            ):  # handed down to the workers, those that are restarted too
                 cluster = LocalCluster(
                     n_workers=int(local[1] or os.cpu_count() or 1),
                     threads_per_worker=1,

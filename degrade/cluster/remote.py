@@ -18,6 +18,7 @@ def open_work(work: Work) -> object:
         child.close()
     else:
         _children[work.name] = child
+        _switch_profiler(False)
     return answer
 
 
@@ -37,6 +38,18 @@ def close_work(name: str) -> None:
     child = _children.pop(name, None)
     if child is not None:
         child.close()
+        if not _children:
+            _switch_profiler(True)
+
+
+def _switch_profiler(on: bool) -> None:
+    """Let Dask look at what a task does, or not: here it only waits, a hundred looks a second."""
+    from distributed import get_worker
+
+    worker = get_worker()
+    callback = worker.periodic_callbacks.get("profile")
+    if callback is not None:
+        worker.loop.add_callback(callback.start if on else callback.stop)
 
 
 def _watch() -> Callable[[], bool]:

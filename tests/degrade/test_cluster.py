@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from dask_processes import DaskProcesses
 from store_photos import build_small, encode, fill_folder, make_lsun, paint_photo, run_degrade
@@ -335,7 +336,7 @@ def test_second_build_into_the_same_folder_is_refused_on_a_cluster(
 
 @pytest.mark.slow
 def test_local_cluster_stops_at_ctrl_c_without_a_trace(photos: Path, tmp_path: Path) -> None:
-    """One line, status 130, no half-written shard; the group's workers print nothing."""
+    """One line, status 130, no half-written shard; meanwhile it listens to this machine only."""
     out = tmp_path / "pairs"
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -347,6 +348,14 @@ def test_local_cluster_stops_at_ctrl_c_without_a_trace(photos: Path, tmp_path: P
     finally:
         signal.signal(signal.SIGINT, before)
     _wait_for_shards(process, out, 2)
+    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    listening = {
+        connection.laddr.ip
+        for member in family
+        for connection in member.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert listening == {"127.0.0.1"}
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
