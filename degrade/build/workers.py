@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait as wait_for
 from multiprocessing.sharedctypes import Synchronized
 from multiprocessing.synchronize import Event
+from multiprocessing.util import Finalize
 
 import cv2
 
@@ -45,7 +46,9 @@ def start_worker(job: Job, counter: Synchronized[int], stop: Event) -> None:
     threading.Thread(target=_die_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
     keep_freed_memory()
-    _worker = _Worker(job.open(), counter, stop)
+    renderer = job.open()
+    Finalize(None, renderer.__exit__, exitpriority=0)  # processes end without closing anything
+    _worker = _Worker(renderer, counter, stop)
 
 
 def render_shard(shard: ShardPlan) -> None:

@@ -68,8 +68,8 @@ def whole_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         OSError: If it cannot be written.
     """
     aside = _name_aside(path)
-    aside.mkdir()
     try:
+        aside.mkdir()  # in here, lest an interrupt between the two leaves it
         yield aside
         sync_folder(aside)
         if replace and path.exists():
