@@ -278,19 +278,20 @@ class Spreading:
     def __init__(self) -> None:
         self.metadata = load_restorer("identity").network.metadata
 
-    def look(self, reduced: np.ndarray, hints: np.ndarray | None = None) -> np.ndarray:
-        """A grid that adds the mean hint's chroma as red and blue."""
-        grid = np.zeros((12, 1, 1), np.float32)
-        if hints is not None and hints[..., 2].any():
-            given = hints[hints[..., 2] > 0]
-            grid[9], grid[11] = 0.5 * given[:, 1].mean(), 0.5 * given[:, 0].mean()
-        return grid
+    def look(self, reduced: np.ndarray) -> np.ndarray:
+        """Settle nothing."""
+        return np.zeros((12, 1, 1), np.float32)
 
-    def repair(
-        self, window: np.ndarray, grid: np.ndarray, *_: object
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Add the grid's offset."""
-        return window + grid[9:, 0, 0], np.zeros(window.shape[:2], np.float32)
+    def lay_color(self, luma: np.ndarray, hints: np.ndarray | None = None) -> np.ndarray:
+        """Half of the mean hint's chroma."""
+        laid = np.zeros((*luma.shape, 2), np.float32)
+        if hints is not None and hints[..., 2].any():
+            laid += 0.5 * hints[hints[..., 2] > 0][:, :2].mean(axis=0)
+        return laid
+
+    def repair(self, window: np.ndarray, *_: object) -> tuple[np.ndarray, np.ndarray]:
+        """Change nothing."""
+        return window, np.zeros(window.shape[:2], np.float32)
 
 
 def test_hints_are_placed_changed_and_removed(browser: Any) -> None:
