@@ -114,6 +114,8 @@ def compare(
                 )  # fmt: skip
                 one = build(place / "out", photos, *words, *options)
                 if engine == "dask":
+                    # What a child has used counts once it has ended.
+                    assert not any(process.children() for process in processes)
                     one["cpu_s"] = round(float(one["cpu_s"]) + count_cpu(processes) - busy, 2)
                 found[engine].append(one)
                 print(num_workers, engine, one, file=sys.stderr)

@@ -13,9 +13,11 @@ decided here, because a task takes seconds to minutes and may be the very thing 
 from __future__ import annotations
 
 import queue
+import secrets
 import time
 from collections import Counter, deque
 from collections.abc import Generator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -133,6 +135,7 @@ class _Dispatch:
         self._last_worker = time.monotonic()
         self._has_noticed = False
         self._num_submitted = 0
+        self._token = secrets.token_hex(8)
         self._lines: deque[str] = deque()
 
     def run(self) -> Generator[Event, None, None]:
@@ -155,26 +158,28 @@ class _Dispatch:
         """Take back what is under way, and have the workers forget the work."""
         if self._client.status != "running":
             return
-        with suppress(Exception):  # whatever it is, it must not hide why we are here
-            from distributed import wait
-
+        # Lost workers and a lost scheduler must not hide why we are here.
+        with suppress(OSError, CancelledError):
             under_way = [w.future for w in self._workers.values() if not w.future.done()]
             if under_way:
                 self._client.cancel(under_way)
-            closing = [
-                self._submit(address, close_work, self._work.name)
-                for address, worker in self._workers.items()
-                if worker.is_open
-            ]
-            if closing:
-                wait(closing, timeout=_ANSWER_SECONDS)
+        closing = [
+            self._submit(address, close_work, self._work.name)
+            for address, worker in self._workers.items()
+            if worker.is_open
+        ]
+        deadline = time.monotonic() + _ANSWER_SECONDS
+        for future in closing:
+            # Dask's own wait() asks for a default client, which this one isn't.
+            with suppress(OSError, CancelledError):  # TimeoutError is an OSError
+                future.result(timeout=max(0.1, deadline - time.monotonic()))
 
     def _submit(self, address: str, function: Any, *arguments: Any) -> Future[Any]:
         self._num_submitted += 1
         return self._client.submit(
             function,
             *arguments,
-            key=f"degrade-{self._work.name}-{id(self):x}-{self._num_submitted}",
+            key=f"degrade-{self._work.name}-{self._token}-{self._num_submitted}",
             workers=[address],
             allow_other_workers=False,
             pure=False,

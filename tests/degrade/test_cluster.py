@@ -289,6 +289,29 @@ def test_workers_that_differ_are_refused_before_they_render(
     assert _is_equal(out, undisturbed)
 
 
+SLOW_TO_CLOSE = """
+import time
+from degrade.build.cluster import RenderingWorker
+def change(close):
+    def close_slowly(self):
+        time.sleep(1)
+        close(self)
+    return close_slowly
+RenderingWorker.close = change(RenderingWorker.close)
+"""
+
+
+@pytest.mark.slow
+def test_build_ends_when_its_workers_have_let_go(
+    dask: DaskProcesses, photos: Path, tmp_path: Path
+) -> None:
+    """No process is left beside them, even if they take a while."""
+    worker = dask.start_worker(SLOW_TO_CLOSE, nanny=False)
+    status, errors = _build(dask, photos, tmp_path / "pairs", "--limit", 10)
+    assert status == 0, errors
+    assert not psutil.Process(worker.process.pid).children()
+
+
 FULL_DISK = """
 import resource
 resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
