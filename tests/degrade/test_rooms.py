@@ -7,6 +7,7 @@ from pathlib import Path
 import degrade
 from degrade.damage.render import STAGES
 
+ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = Path(degrade.__file__).parent
 # Each imports from its own line and from those above. The longest name that fits counts.
 RANKS = [
@@ -82,7 +83,7 @@ def test_every_stage_is_a_file_of_its_name():
 
 def test_documented_stages_come_in_the_order_of_rendering():
     """The table of docs/damage-model.md names them as render goes through them."""
-    text = (PACKAGE.parent / "docs" / "damage-model.md").read_text("utf-8")
+    text = (ROOT / "docs" / "damage-model.md").read_text("utf-8")
     rows = re.findall(r"^\|[^|]*\| [^|]*\(`(\w+)`\) \|", text, re.M)
     assert tuple(rows) == STAGES
 

@@ -165,6 +165,7 @@ class BarPainter:
     """Finds bright bars of up to 14 px, and paints them and what is known in grey."""
 
     alignment = 8
+    takes_hints = False
 
     def look(self, reduced: np.ndarray) -> np.ndarray:
         """Settle nothing."""
