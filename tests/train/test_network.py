@@ -65,6 +65,19 @@ def test_tile_equals_whole_away_from_its_edges() -> None:
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("size", [(32, 48), (64, 32), (224, 64)])
+def test_strips_give_what_the_whole_gives(size: tuple[int, int]) -> None:
+    """Layers at native resolution may run on a few rows at a time."""
+    generator = make_shaken_generator()
+    photo = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(3))
+    known = torch.zeros(2, 1, *size)
+    known[:, :, 14:18, 3:9] = 1
+    whole = generator(photo, known)
+    generator.num_strips = 4
+    for found, expected in zip(generator(photo, known), whole, strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
 def test_photograph_does_not_depend_on_its_batch() -> None:
     """No statistics are taken over a batch."""
     generator = make_shaken_generator()

@@ -33,6 +33,7 @@ from restore.engine.model_file import (
 from train.errors import CheckpointError
 from train.network.generator import Generator
 from train.network.global_branch import ALIGNMENT, add_affine
+from train.network.strips import run_in_strips
 
 _OPSET = 18
 _PREFIX = "generator."
@@ -44,6 +45,8 @@ Precision = Literal["fp32", "fp16", "int8"]
 # Weights of fewer numbers stay in single precision: constants of the arithmetic are among them.
 _MIN_HALVED = 8
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # ZIP's first moment: equal weights give equal bytes
+# Native layers of repair.onnx run in as many strips: a window takes half the memory.
+_NUM_STRIPS = 4
 # A probability of marks up to this counts as none, as in the generator's own gate.
 _DOUBT = 0.05
 
@@ -58,8 +61,12 @@ class _Repair(nn.Module):
     def forward(
         self, photo: Tensor, grid: Tensor, down: Tensor, across: Tensor, known: Tensor
     ) -> tuple[Tensor, Tensor]:
-        field = down @ grid @ across.transpose(0, 1)  # (1, 12, H, W)
-        adjusted = add_affine(photo, field)  # (1, 3, H, W)
+        def adjust(photo: Tensor, down: Tensor) -> Tensor:
+            field = down[0] @ grid @ across.transpose(0, 1)  # (1, 12, h, W)
+            return add_affine(photo, field)
+
+        planes = [(photo, 1), (down[None, None], 1)]
+        adjusted = run_in_strips(adjust, self.generator.num_strips, 0, *planes)  # (1, 3, H, W)
         restored, logits = self.generator.restore_locally(adjusted, known, photo)
         marks = torch.sigmoid(logits) * (1 + 2 * _DOUBT) - _DOUBT
         return restored, marks.clamp(0, 1)  # (1, 3, H, W), (1, 1, H, W)
@@ -114,6 +121,7 @@ def export_generator(
     copy = Generator(generator.config)
     copy.load_state_dict({k: v.detach().float().cpu() for k, v in generator.state_dict().items()})
     copy.requires_grad_(False).eval()
+    copy.num_strips = _NUM_STRIPS
     for name, tensor in copy.state_dict().items():
         if not torch.isfinite(tensor if precision == "fp32" else tensor.half()).all():
             raise CheckpointError(f"{path}: {name} isn't finite; nothing was written")

@@ -20,6 +20,7 @@ the tile's edges, if it was adjusted by the grid of the whole and starts at a mu
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import torch
@@ -31,6 +32,7 @@ from train.network.config import GeneratorConfig
 from train.network.encoder import Version
 from train.network.global_branch import GlobalBranch, add_affine, adjust_by_grid, reduce_photo
 from train.network.layers import ResidualBlock
+from train.network.strips import run_in_strips
 from train.network.toning import make_neutral, measure_toning, replace_colors
 
 __all__ = ["Generator", "GeneratorConfig", "fill_from_around"]
@@ -66,11 +68,18 @@ def _double(x: Tensor) -> Tensor:
 
 
 class Generator(nn.Module):
-    """The network that restores; before training it returns the photograph unchanged."""
+    """The network that restores; before training it returns the photograph unchanged.
+
+    Attributes:
+        config: Its size.
+        num_strips: In how many strips the layers at native resolution run; for inference, where
+            memory is short.
+    """
 
     def __init__(self, config: GeneratorConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or GeneratorConfig()
+        self.num_strips = 1
         widths, marks_width = config.widths, config.marks_width
         num_up = len(widths) - 1
 
@@ -176,22 +185,28 @@ class Generator(nn.Module):
         for _ in skips[1:]:
             gates.append(F.avg_pool2d(gates[-1], 2))  # (N, 1, H / 2^i, W / 2^i)
 
-        tone = x
-        for i in reversed(range(len(skips))):
-            seen = skips[i] + gates[i] * (self.fill[i].to(x.dtype) - skips[i])
-            x = self.decoder[i](_double(self.up[i](x)) + seen)  # (N, widths[i], H / 2^i, W / 2^i)
+        tones = []
+        for i in reversed(range(1, len(skips))):
+            x = self._decode(i, skips[i], gates[i], x)  # (N, widths[i], H / 2^i, W / 2^i)
             if i == self.config.tone_scale:
-                tone = self.tone_out(x)  # (N, 12, H / 2^i, W / 2^i)
-        residual = self.paint_out(F.relu(self.paint_norm(x)))  # (N, 3, H, W)
-
+                tones = [(self.tone_out(x), 2**i)]  # (N, 12, H / 2^i, W / 2^i)
         around = fill_from_around(photo, gate, num_scales=len(skips))  # (N, 3, H, W)
-        repaired = photo + gate * (around - photo) + residual.to(photo.dtype)
-        return self._adjust_tone(repaired, tone), marks_logits
+
+        def paint(
+            photo: Tensor, around: Tensor, gate: Tensor, skip: Tensor, x: Tensor, *tones: Tensor
+        ) -> Tensor:
+            x = self._decode(0, skip, gate.to(x.dtype), x)
+            residual = self.paint_out(F.relu(self.paint_norm(x)))  # (N, 3, h, W)
+            repaired = photo + gate * (around - photo) + residual.to(photo.dtype)
+            return self._adjust_tone(repaired, tones[0] if tones else self.tone_out(x))
+
+        planes = [(photo, 1), (around, 1), (gate, 1), (skips[0], 1), (x, 2), *tones]
+        return self._run_finest(paint, *planes), marks_logits
 
     def _encode(self, photo: Tensor, original: Tensor) -> list[Tensor]:
         """Features of a photograph at every scale, native resolution first."""
         seen = photo if self.config.stem_photos == 1 else torch.cat([photo, original], dim=1)
-        features: list[Tensor] = [self.encoder[0](self.stem(2 * seen - 1))]
+        features = [self._run_finest(lambda x: self.encoder[0](self.stem(2 * x - 1)), (seen, 1))]
         for down, blocks in zip(self.down, self.encoder[1:], strict=True):
             features.append(blocks(down(features[-1])))
         return features
@@ -203,11 +218,30 @@ class Generator(nn.Module):
         return add_affine(photo, field)
 
     def _find_marks(self, skips: list[Tensor], deepest: Tensor) -> Tensor:
+        def refine(i: int, skip: Tensor, y: Tensor) -> Tensor:
+            y = F.relu(_double(y) + self.marks_skip[i](skip))
+            return F.relu(self.marks_conv[i](y))  # (N, marks_width, H / 2^i, W / 2^i)
+
         y = self.marks_in(deepest)  # (N, marks_width, H / alignment, W / alignment)
-        for i in reversed(range(len(skips))):
-            y = F.relu(_double(y) + self.marks_skip[i](skips[i]))
-            y = F.relu(self.marks_conv[i](y))  # (N, marks_width, H / 2^i, W / 2^i)
-        return self.marks_out(y).float()  # (N, 1, H, W)
+        for i in reversed(range(1, len(skips))):
+            y = refine(i, skips[i], y)
+        logits = self._run_finest(
+            lambda skip, y: self.marks_out(refine(0, skip, y)), (skips[0], 1), (y, 2)
+        )
+        return logits.float()  # (N, 1, H, W)
+
+    def _decode(self, i: int, skip: Tensor, gate: Tensor, x: Tensor) -> Tensor:
+        """The wide decoder's scale i: from (N, widths[i + 1], h / 2, w / 2) to twice the size."""
+        seen = skip + gate * (self.fill[i].to(x.dtype) - skip)
+        decoded: Tensor = self.decoder[i](_double(self.up[i](x)) + seen)
+        return decoded
+
+    def _run_finest(self, layers: Callable[..., Tensor], *planes: tuple[Tensor, int]) -> Tensor:
+        """Run layers at native resolution, in strips where that is asked for."""
+        num_blocks = max(self.config.encoder_blocks[0], self.config.decoder_blocks[0])
+        unit = max(8, 2**self.config.tone_scale)  # of every factor, and more than doubling reaches
+        reach = -(-(2 * num_blocks + 3) // unit) * unit
+        return run_in_strips(layers, self.num_strips, reach, *planes)
 
 
 def _gate(marks_logits: Tensor, known_marks: Tensor | None) -> Tensor:
