@@ -69,8 +69,8 @@ def measure_photo(model: Path, photo: Path, threads: int) -> dict[str, Any]:
     restorer = Restorer.load(model, "cpu", num_threads=threads)
     startup_seconds = time.perf_counter() - started
     startup_cpu_seconds = time.process_time() - cpu_started
-    from restore.job import run_job
-    from restore.plan import Job
+    from restore.album.job import run_job
+    from restore.album.plan import Job
 
     started, cpu_started = time.perf_counter(), time.process_time()
     for _ in run_job(restorer, Job(photo, photo.with_suffix(".out.tif")), RestoreSettings()):

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from restore import Restorer, RestoreSettings
-from restore.job import Done, run_job
-from restore.plan import Job
+from restore.album.job import Done, run_job
+from restore.album.plan import Job
 
 HEIGHT, WIDTH = 46, 71
 DPI = 600

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from restore.album.plan import PassedOver, default_output, find_photos
 from restore.errors import PhotoError, RestoreError
-from restore.plan import PassedOver, default_output, find_photos
 from restore.restorer import Restorer
 from restore.scan.formats import sniff
 from restore.scan.photo import Photo

@@ -16,10 +16,10 @@ from typing import Any, Literal
 
 import cv2
 
+from restore.album.job import Done, run_job
+from restore.album.plan import Job, default_output
 from restore.errors import RestoreError
 from restore.events import Notice, Progress
-from restore.job import Done, run_job
-from restore.plan import Job, default_output
 from restore.restorer import Restorer
 from restore.scan.photo import Photo
 from restore.settings import MarksMode

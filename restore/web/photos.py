@@ -13,9 +13,9 @@ from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
+from restore.album.job import read_mask
 from restore.errors import RestoreError
 from restore.hints import hints_to_json
-from restore.job import read_mask
 from restore.passes.look import NO_HINTS
 from restore.scan.photo import Photo
 from restore.web.desk import Entry, open_photo

@@ -179,10 +179,10 @@ def work(first_seed: int, *, metadata: bool) -> None:
     from photo_zoo import ZOO, load_restorer
     from rich_metadata import make_exif, write_rich
 
+    from restore.album.job import run_job
+    from restore.album.plan import Job
     from restore.errors import PhotoError
     from restore.events import Progress
-    from restore.job import run_job
-    from restore.plan import Job
     from restore.settings import RestoreSettings
 
     restorer = load_restorer("identity", tile_px=128)

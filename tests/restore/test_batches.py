@@ -189,7 +189,7 @@ def test_clash_that_appears_meanwhile_is_not_overwritten(
 ) -> None:
     """Where names differ by case only, or something is written beside us."""
     _photo("a.jpg"), _photo("b.jpg")
-    from restore import batch
+    from restore.album import batch
 
     before = batch.run_job
 
@@ -197,7 +197,7 @@ def test_clash_that_appears_meanwhile_is_not_overwritten(
         Path("b.restored.jpg").write_bytes(b"mine")
         return before(restorer, job, settings)
 
-    monkeypatch.setattr("restore.batch.run_job", run)
+    monkeypatch.setattr("restore.album.batch.run_job", run)
     result = _run("a.jpg", "b.jpg")
     assert result.exit_code == 1
     assert "appeared meanwhile" in result.stderr
@@ -206,7 +206,7 @@ def test_clash_that_appears_meanwhile_is_not_overwritten(
 
 _SLEEPER = """
 import sys, time
-from restore import job
+from restore.album import job
 before = job.encode
 def encode(*a, **k):
     print("encoding", flush=True)

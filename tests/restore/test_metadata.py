@@ -37,8 +37,8 @@ from rich_metadata import (
     write_rich,
 )
 
-from restore.job import Done, run_job
-from restore.plan import Job
+from restore.album.job import Done, run_job
+from restore.album.plan import Job
 from restore.scan.metadata.areas import Turning, turn_areas, turn_subject
 from restore.scan.metadata.block import BLOCKS, HOLDS
 from restore.scan.metadata.directories import Directory, Tag, read_block, write_block

@@ -27,8 +27,8 @@ from photo_zoo import (
 )
 from PIL import Image
 
+from restore.album.plan import Job, default_output
 from restore.errors import PhotoError
-from restore.plan import Job, default_output
 from restore.restorer import Restorer
 from restore.scan.metadata.areas import Turning
 from restore.scan.metadata.xmp import set_upright

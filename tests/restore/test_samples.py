@@ -27,9 +27,9 @@ from photo_zoo import (
 )
 from PIL import Image, ImageCms
 
+from restore.album.plan import Job
 from restore.cli import main
 from restore.errors import PhotoError
-from restore.plan import Job
 from restore.scan.icc import ADOBE_RGB, DISPLAY_P3, SRGB, make_profile
 from restore.scan.infrared import find_dust
 from restore.scan.negative import is_negative

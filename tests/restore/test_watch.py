@@ -17,7 +17,7 @@ import pytest
 from photo_zoo import MODELS, draw_photo, write_pillow
 from PIL import Image
 
-from restore.watch import LEDGER_NAME, Plan, Watch
+from restore.album.watch import LEDGER_NAME, Plan, Watch
 
 _ENV = {**os.environ, "OMP_NUM_THREADS": "1"}
 

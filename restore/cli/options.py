@@ -25,8 +25,8 @@ def _aspect(name: str, text: str) -> Callable[[Any], Any]:
 
 
 _WORDS = {
-    "serve": ("restore.cli_serve", "Open a page in the browser to restore photographs."),
-    "watch": ("restore.cli_watch", "Restore what comes into a folder."),
+    "serve": ("restore.cli.serve", "Open a page in the browser to restore photographs."),
+    "watch": ("restore.cli.watch", "Restore what comes into a folder."),
 }
 
 

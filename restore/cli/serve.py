@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from restore.cli_options import weights_options
+from restore.cli.options import weights_options
 
 _EXTRA = "the page needs further packages: pip install '.[web]'"
 

@@ -18,9 +18,9 @@ from typing import Any
 
 from watchfiles import watch
 
-from restore.batch import Batch
+from restore.album.batch import Batch
+from restore.album.plan import Job, PassedOver, default_output, find_photos
 from restore.errors import RestoreError
-from restore.plan import Job, PassedOver, default_output, find_photos
 from restore.restorer import Restorer
 from restore.scan.photo import Photo
 from restore.settings import RestoreSettings

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from restore.cli_options import make_settings, settings_options, weights_options, writing_options
+from restore.cli.options import make_settings, settings_options, weights_options, writing_options
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -74,9 +74,9 @@ def watch(
 
     if not find_spec("watchfiles"):
         raise click.ClickException("watching needs a further package: pip install '.[web]'")
+    from restore.album.watch import Plan, watch_folder
     from restore.errors import RestoreError
     from restore.restorer import Restorer
-    from restore.watch import Plan, watch_folder
 
     settings = make_settings(
         strength=strength,

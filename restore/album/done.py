@@ -6,9 +6,9 @@ import filecmp
 from dataclasses import fields
 from pathlib import Path
 
+from restore.album.plan import INFRARED, Job
 from restore.engine.model_file import default_model_path
 from restore.errors import PhotoError
-from restore.plan import INFRARED, Job
 from restore.scan.metadata.read import read_metadata
 from restore.scan.opening import explain_os
 from restore.scan.provenance import Origin, digest_file, read_origin

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from restore.cli_options import (
+from restore.cli.options import (
     WordsFirst,
     make_settings,
     settings_options,
@@ -18,8 +18,8 @@ from restore.cli_options import (
 )
 
 if TYPE_CHECKING:
+    from restore.album.plan import Job
     from restore.hints import Hint
-    from restore.plan import Job
 
 _EXISTING = click.Path(path_type=Path, exists=True)
 
@@ -148,11 +148,11 @@ def main(
     The photograph itself is never changed. Format, depth, profile, resolution and metadata are
     kept. Exit status 1 if a photograph failed; the others are restored nevertheless.
     """  # noqa: D301  # \b is click's mark for text to leave as it is
-    from restore.batch import Batch
-    from restore.done import digest_weights
+    from restore.album.batch import Batch
+    from restore.album.done import digest_weights
+    from restore.album.plan import PassedOver, Places, as_plan_error, find_photos
+    from restore.cli.interrupts import ending_cleanly
     from restore.errors import RestoreError
-    from restore.interrupts import ending_cleanly
-    from restore.plan import PassedOver, Places, as_plan_error, find_photos
 
     click.get_current_context().with_resource(ending_cleanly())
     _print_any_name()
@@ -289,8 +289,8 @@ def _plan_jobs(
 ) -> list[Job]:
     from importlib.metadata import version
 
+    from restore.album.plan import Job, default_output, make_folder, report_paths, split_pages
     from restore.errors import PhotoError
-    from restore.plan import Job, default_output, make_folder, report_paths, split_pages
     from restore.scan.output import output_format
 
     target = output if output is not None else default_output(photo, out_dir, page=page)

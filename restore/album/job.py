@@ -13,12 +13,12 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from restore.done import copies_file, describe_inputs, describe_settings
+from restore.album.done import copies_file, describe_inputs, describe_settings
+from restore.album.plan import INFRARED, Job
 from restore.errors import PhotoError
 from restore.events import Notice, Progress
 from restore.hints import read_hints
 from restore.passes.run import RestoredRows
-from restore.plan import INFRARED, Job
 from restore.restorer import Restorer
 from restore.scan.colors import srgb_profile
 from restore.scan.infrared import find_dust

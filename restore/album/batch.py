@@ -13,11 +13,11 @@ from typing import Any
 import click
 from tqdm import tqdm
 
-from restore.done import explain_difference
+from restore.album.done import explain_difference
+from restore.album.job import Done, run_job
+from restore.album.plan import Job, is_output
 from restore.errors import OutputError, PhotoError, RestoreError
 from restore.events import Notice, Progress
-from restore.job import Done, run_job
-from restore.plan import Job, is_output
 from restore.restorer import Restorer
 from restore.scan.metadata.sidecar import find_sidecar
 from restore.scan.opening import explain_os
