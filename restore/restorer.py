@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -15,11 +16,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from restore.engine.model_file import default_model_path
 from restore.engine.network import Device, Network
 from restore.events import Notice, Progress
 from restore.passes.run import RestoredRows, restore_photo
 from restore.passes.source import RowSource
 from restore.scan.profiles import ColorSpace, Srgb
+from restore.scan.provenance import digest_file
 from restore.settings import RestoreSettings
 
 _DEFAULTS = RestoreSettings()
@@ -44,12 +47,16 @@ class Restorer:
     Attributes:
         network: What repairs.
         tile_px: Side of the tiles of the local pass to start with.
+        weights: The file that the network is from, if it is from one.
     """
 
-    def __init__(self, network: Network, *, tile_px: int = 1024) -> None:
+    def __init__(
+        self, network: Network, *, tile_px: int = 1024, weights: Path | None = None
+    ) -> None:
         """Take a network as it is; `load` is the usual way."""
         self.network = network
         self.tile_px = tile_px
+        self.weights = weights
 
     @classmethod
     def load(
@@ -75,12 +82,21 @@ class Restorer:
             ModelError: If the file is missing, damaged or not one of ours.
             RestoreError: If the device isn't there.
         """
-        return cls(Network.load(model, device, num_threads=num_threads), tile_px=tile_px)
+        network = Network.load(model, device, num_threads=num_threads)
+        weights = default_model_path() if model is None else Path(model)
+        return cls(network, tile_px=tile_px, weights=weights)
 
     @property
     def name(self) -> str:
         """The model's name."""
         return self.network.metadata.name
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of the file of weights; empty without one, or if it has gone."""
+        if self.weights is None or not self.weights.is_file():
+            return ""
+        return digest_file(self.weights)
 
     @property
     def device(self) -> str:

@@ -86,6 +86,7 @@ def run_job(
 def _run_job(
     restorer: Restorer, job: Job, settings: RestoreSettings
 ) -> Iterator[Notice | Progress | Done]:
+    job = replace(job, weights=job.weights or restorer.digest)
     if job.hints is not None:
         settings = replace(settings, hints=(*settings.hints, *read_hints(job.hints)))
     file_format = output_format(job.output)

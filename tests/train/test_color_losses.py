@@ -193,7 +193,7 @@ def losses_of(
     critic: ProjectedCritic, real: list[torch.Tensor], fake: list[torch.Tensor]
 ) -> torch.Tensor:
     """The critic's hinge loss."""
-    from train.losses.fidelity import judge_real_and_fake
+    from train.losses.adversarial import judge_real_and_fake
 
     return judge_real_and_fake(critic(real), critic(fake))
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from train.config import LossShape, LossWeights
+from train.losses import adversarial
 from train.losses import fidelity as losses
 
 
@@ -134,16 +135,16 @@ def test_hinge_losses_match_a_computation_by_hand() -> None:
     real = [torch.tensor([2.0, 0.0]), torch.tensor([1.0])]
     fake = [torch.tensor([-2.0, 0.5]), torch.tensor([-1.0])]
     # First scale: mean(0, 1) + mean(0, 1.5); second: 0 + 0.
-    assert float(losses.judge_real_and_fake(real, fake)) == pytest.approx((0.5 + 0.75 + 0) / 2)
+    assert float(adversarial.judge_real_and_fake(real, fake)) == pytest.approx((0.5 + 0.75 + 0) / 2)
     # Means -0.75 and -1.
-    assert float(losses.fool_critic(fake)) == pytest.approx(0.875)
+    assert float(adversarial.fool_critic(fake)) == pytest.approx(0.875)
 
 
 def test_feature_matching_is_the_mean_distance_and_spares_the_clean_side() -> None:
     """Distances 1 and 3 give 2; no gradient reaches the clean photograph's features."""
     real = [torch.zeros(2, requires_grad=True), torch.zeros(4, requires_grad=True)]
     fake = [torch.ones(2, requires_grad=True), torch.full((4,), -3.0, requires_grad=True)]
-    value = losses.match_features(real, fake)
+    value = adversarial.match_features(real, fake)
     value.backward()
     assert value.item() == pytest.approx(2)
     assert real[0].grad is None

@@ -16,15 +16,10 @@ from degrade import PairReader
 from train.config import LossShape, LossWeights, load_preset
 from train.damage.twin import Damages, PackedDamage
 from train.data.batches import Batch, Columns, to_batch
+from train.losses.adversarial import fool_critic, judge_real_and_fake, match_features
 from train.losses.color import ColorLoss, _read_rarity
 from train.losses.consistency import measure_consistency_loss
-from train.losses.fidelity import (
-    CoarseLoss,
-    FidelityLoss,
-    fool_critic,
-    judge_real_and_fake,
-    match_features,
-)
+from train.losses.fidelity import CoarseLoss, FidelityLoss
 from train.losses.variation import draw_variation, vary
 from train.measure.color import lay_chroma
 from train.network.color import ColorNetwork

@@ -14,7 +14,8 @@ from torch import Tensor
 from train import parallel
 from train.data.batches import Batch
 from train.fastai_names import Callback, CancelBatchException
-from train.losses.fidelity import FidelityLoss, fool_critic, judge_real_and_fake, match_features
+from train.losses.adversarial import fool_critic, judge_real_and_fake, match_features
+from train.losses.fidelity import FidelityLoss
 from train.network.critic import Critic
 from train.run.callbacks import Autocast
 from train.run.learner import share_rate

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from train import parallel
 from train.fastai_names import Callback
+from train.losses.adversarial import fool_critic, judge_real_and_fake
 from train.losses.color import ColorLoss, Judged
-from train.losses.fidelity import fool_critic, judge_real_and_fake
 from train.losses.variation import draw_variation, vary
 from train.network.projected_critic import ProjectedCritic
 from train.run.order import Order

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -60,6 +61,15 @@ def test_result_is_the_commands_byte_for_byte(client: Client, tmp_path: Path, na
     assert answer.status == 200, answer.body
     assert made.name in answer.headers["Content-Disposition"]
     assert answer.body == made.read_bytes()
+
+
+def test_result_says_the_same_of_its_making(client: Client, tmp_path: Path) -> None:
+    """All but the second: so the command takes it for done."""
+    made = _command(tmp_path, "a.jpg", _jpeg())
+    answer = client.post("/api/restore", {"photo": ("a.jpg", _jpeg())})
+    when = rb"20\d\d-\d\d-\d\dT[\d:]+(\+00:00|Z)"
+    assert re.search(when, answer.body)
+    assert re.sub(when, b"", answer.body) == re.sub(when, b"", made.read_bytes())
 
 
 @pytest.mark.parametrize(
