@@ -523,22 +523,45 @@ def test_phone_draws_with_one_finger_and_moves_with_two(browser: Any, server: Cl
     page.close()
 
 
-def test_page_zoomed_to_150_percent_holds_together(browser: Any, server: Client) -> None:
-    """As the browser's own zoom lays it out: fewer CSS pixels, more of the screen's for each."""
-    page = Page(
-        browser, server.address, viewport={"width": 853, "height": 547}, device_scale_factor=1.5
-    )
+@pytest.mark.parametrize("percent", [50, 150, 200])
+def test_page_zoomed_by_the_browser_holds_together(
+    browser: Any, server: Client, percent: int
+) -> None:
+    """As its zoom lays it out: fewer CSS pixels, more of the screen's for each."""
+    viewport = {"width": 128_000 // percent, "height": 82_000 // percent}
+    page = Page(browser, server.address, viewport=viewport, device_scale_factor=percent / 100)
     page.open()
     page.choose("z.png", _photo())
     assert page.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.page.keyboard.press("b")
     page.page.locator("#brush-size").fill("0")
+    page.page.locator("#canvas").scroll_into_view_if_needed()
     page.page.mouse.click(*page.place(120.5, 80.5))
     page.page.wait_for_timeout(700)
     page.idle()
+    page.shoot(f"zoom-{percent}", full_page=True)
     (where,) = np.argwhere(_marks(server, page) == 255)
     assert np.abs(where - (80, 120)).max() <= 1
-    page.shoot("zoom-150", full_page=True)
+    page.close()
+
+
+def test_full_screen_shows_the_picture_alone(browser: Any, server: Client) -> None:
+    """And the brush still meets the pixel under it."""
+    page = Page(browser, server.address)
+    page.open()
+    page.choose("f.png", _photo())
+    page.page.keyboard.press("b")
+    page.page.locator("#brush-size").fill("0")
+    page.page.click("#full")
+    page.page.wait_for_function("document.fullscreenElement && innerHeight == screen.height")
+    page.page.wait_for_timeout(300)
+    page.idle()
+    page.shoot("full-screen")
+    page.page.mouse.click(*page.place(200.5, 150.5))
+    page.page.wait_for_timeout(700)
+    page.idle()
+    (where,) = np.argwhere(_marks(server, page) == 255)
+    assert np.abs(where - (150, 200)).max() <= 1
     page.close()
 
 
