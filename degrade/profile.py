@@ -12,6 +12,7 @@ import msgspec
 
 from degrade.damage.ageing import AgeingRanges
 from degrade.damage.curve import CurveRanges
+from degrade.damage.dyes import DyesRanges
 from degrade.damage.emulsion import EmulsionRanges
 from degrade.damage.frame import FrameRanges
 from degrade.damage.grain import GrainRanges
@@ -45,6 +46,7 @@ class Profile(Ranges, frozen=True, kw_only=True):
     parts: dict[str, "Profile"] = msgspec.field(default_factory=dict)
     lens: LensRanges = LensRanges()
     emulsion: EmulsionRanges = EmulsionRanges()
+    dyes: DyesRanges = DyesRanges()
     curve: CurveRanges = CurveRanges()
     grain: GrainRanges = GrainRanges()
     vignette: VignetteRanges = VignetteRanges()

@@ -10,6 +10,7 @@ import msgspec
 from degrade.damage.ageing import Ageing
 from degrade.damage.crop import Crop
 from degrade.damage.curve import Curve
+from degrade.damage.dyes import Dyes
 from degrade.damage.emulsion import Emulsion
 from degrade.damage.frame import Frame
 from degrade.damage.grain import Grain
@@ -47,6 +48,7 @@ class Recipe(Record, frozen=True, kw_only=True):
     frame: Frame | None = None
     lens: Lens | None = None
     emulsion: Emulsion | None = None
+    dyes: Dyes | None = None
     curve: Curve | None = None
     vignette: Vignette | None = None
     grain: Grain | None = None
@@ -58,13 +60,19 @@ class Recipe(Record, frozen=True, kw_only=True):
     textures: dict[str, str] = msgspec.field(default_factory=dict)
 
 
+_LATER_STAGES = frozenset({"dyes"})
+"""Stages that early recipes don't know: they aren't written where they don't happen, so that the
+recipes of older profiles keep their bytes."""
+
 _ENCODER = msgspec.json.Encoder(order="sorted")
 _DECODER = msgspec.json.Decoder(Recipe)
 
 
 def encode_recipe(recipe: Recipe) -> bytes:
     """A recipe as canonical JSON: sorted keys, no spaces, UTF-8."""
-    return _ENCODER.encode(recipe)
+    fields = {name: getattr(recipe, name) for name in recipe.__struct_fields__}
+    absent = [name for name in _LATER_STAGES if fields[name] is None]
+    return _ENCODER.encode({name: fields[name] for name in fields if name not in absent})
 
 
 def decode_recipe(encoded: bytes) -> Recipe:

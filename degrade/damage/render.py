@@ -1,8 +1,8 @@
 """Damage a photograph exactly as its recipe says. Nothing is drawn by chance here.
 
-The order is that of a photograph's life: lens, emulsion, curve, light fall-off, grain,
-printing screen, tone, frame, ageing, marks, scan. Every operation gives the same bytes on
-every supported build of OpenCV and NumPy.
+The order is that of a photograph's life: lens, emulsion, loss of dyes, curve, light fall-off,
+grain, printing screen, tone, frame, ageing, marks, scan. Every operation gives the same bytes
+on every supported build of OpenCV and NumPy.
 """
 
 from typing import NamedTuple
@@ -13,6 +13,7 @@ from degrade.arrays import Field, Mask, Photo, merge_photo, split_photo
 from degrade.damage.ageing import age, ageing_field
 from degrade.damage.crop import cut_out
 from degrade.damage.curve import apply_curve
+from degrade.damage.dyes import dyes_field, fade_dyes
 from degrade.damage.emulsion import respond
 from degrade.damage.frame import FrameFields, apply_frame, frame_fields
 from degrade.damage.grain import add_grain, grain_field
@@ -26,8 +27,8 @@ from degrade.recipe import Recipe
 from degrade.textures.pack import Textures
 
 STAGES = (
-    "lens", "emulsion", "curve", "vignette", "grain", "halftone", "tone", "frame", "ageing",
-    "marks", "scan",
+    "lens", "emulsion", "dyes", "curve", "vignette", "grain", "halftone", "tone", "frame",
+    "ageing", "marks", "scan",
 )  # fmt: skip
 """Stages that can be left out, in the order in which they happen; each is a file beside this."""
 
@@ -62,6 +63,7 @@ class Fields(NamedTuple):
 
     Attributes:
         frame: Picture and print areas, if the print has a frame.
+        dyes: How much of the loss of dyes each point has suffered.
         vignette: Strength of the fall-off.
         grain: Unit-variance grain, (H, W) or (3, H, W).
         screen: Thresholds of the printing screen.
@@ -70,6 +72,7 @@ class Fields(NamedTuple):
     """
 
     frame: FrameFields | None
+    dyes: Field | None
     vignette: Field | None
     grain: Field | None
     screen: Field | None
@@ -108,10 +111,11 @@ def render_fields(
     height, width = height or recipe.height_px, width or recipe.width_px
     ratio = min(height / recipe.height_px, width / recipe.width_px)
     size = (height, width, ratio)
-    frame, vignette, grain = recipe.frame, recipe.vignette, recipe.grain
+    frame, dyes, vignette, grain = recipe.frame, recipe.dyes, recipe.vignette, recipe.grain
     screen, ageing = recipe.halftone, recipe.ageing
     return Fields(
         frame=None if frame is None else frame_fields(frame, textures, *size),
+        dyes=None if dyes is None else dyes_field(dyes, textures, height, width),
         vignette=None if vignette is None else vignette_field(vignette, *size),
         grain=None if grain is None else grain_field(grain, textures, *size),
         screen=None if screen is None else screen_field(screen, textures, *size),
@@ -145,6 +149,8 @@ def expose_and_print(photo: Photo, recipe: Recipe, fields: Fields) -> Field:
     if recipe.lens is not None:
         # Blurring after the emulsion's matrix is the same (both are linear), and cheaper.
         deep = blur_lens(deep, recipe.lens, ratio)
+    if recipe.dyes is not None and fields.dyes is not None:
+        deep = fade_dyes(deep, recipe.dyes, fields.dyes)
     image = apply_curve(deep, recipe.curve)
     if recipe.vignette is not None and fields.vignette is not None:
         image = apply_vignette(image, recipe.vignette, fields.vignette)

@@ -52,6 +52,8 @@ def describe_recipe(recipe: Recipe) -> list[str]:
         done.append(recipe.frame.kind)
     if recipe.emulsion is not None:
         done.append(recipe.emulsion.kind)
+    if recipe.dyes is not None:
+        done.append("dyes " + "/".join(f"{kept:.2f}" for kept in recipe.dyes.kept_frac))
     if recipe.tone is not None:
         done.append(recipe.tone.kind)
     if recipe.lens is not None:

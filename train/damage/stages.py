@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from degrade.damage.curve import NUM_KNOTS
+from degrade.damage.dyes import NUM_DYE_KNOTS
 from degrade.damage.grain import GRAIN_SIGMA_TABLE
 
 
@@ -26,6 +27,8 @@ class Damage:
         sigma_px: (N,) Gaussian blur; 0 for none.
         kernels: Further blur (defocus, motion) of single photographs: index in the batch to
             an odd-sided (k, k) kernel that sums to 1.
+        dye_knots: (N, 3, NUM_DYE_KNOTS) what tones become as dyes fade.
+        dye_loss: (N, 1, H, W) how much of that each point has suffered; 0 for none.
         knots: (N, 3, NUM_KNOTS) characteristic curves.
         fall_off: (N, 1, H, W) vignette, 0 where nothing changes.
         fall_off_white: (N,) 1 where the vignette whitens, 0 where it darkens.
@@ -52,6 +55,8 @@ class Damage:
     matrix: Tensor
     sigma_px: Tensor
     kernels: dict[int, Tensor]
+    dye_knots: Tensor
+    dye_loss: Tensor
     knots: Tensor
     fall_off: Tensor
     fall_off_white: Tensor
@@ -90,6 +95,10 @@ class Damage:
             matrix=torch.eye(3, device=device).expand(num, 3, 3).clone(),
             sigma_px=each(),
             kernels={},
+            dye_knots=torch.linspace(0, 1, NUM_DYE_KNOTS, device=device)
+            .expand(num, 3, NUM_DYE_KNOTS)
+            .clone(),
+            dye_loss=plane(1, 0.0),
             knots=line.expand(num, 3, NUM_KNOTS).clone(),
             fall_off=plane(1, 0.0),
             fall_off_white=each(),
@@ -178,7 +187,7 @@ def _column(values: Tensor) -> Tensor:
 
 
 def expose(photo: Tensor, damage: Damage) -> Tensor:
-    """Lens, emulsion and characteristic curve.
+    """Lens, emulsion, loss of dyes and characteristic curve.
 
     Args:
         photo: (N, 3, H, W) RGB in [0, 1].
@@ -190,6 +199,8 @@ def expose(photo: Tensor, damage: Damage) -> Tensor:
     image = torch.einsum("noc,nchw->nohw", damage.matrix, photo.clamp(0, 1)).clamp(0, 1)
     image = _blur_gaussian(image, damage.sigma_px)
     image = _blur_kernels(image, damage.kernels)
+    if damage.dye_loss.any():
+        image = image + damage.dye_loss * (_interpolate(image, damage.dye_knots) - image)
     return _interpolate(image, damage.knots)
 
 
