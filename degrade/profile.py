@@ -21,6 +21,7 @@ from degrade.damage.lens import LensRanges
 from degrade.damage.marks.records import MarksRanges
 from degrade.damage.scan import ScanRanges
 from degrade.damage.tone import ToneRanges
+from degrade.damage.uneven_tone import UnevenToneRanges
 from degrade.damage.vignette import VignetteRanges
 from degrade.errors import ProfileError
 from degrade.schema import Frac, Ranges, Weight
@@ -52,6 +53,7 @@ class Profile(Ranges, frozen=True, kw_only=True):
     vignette: VignetteRanges = VignetteRanges()
     halftone: HalftoneRanges = HalftoneRanges()
     tone: ToneRanges = ToneRanges()
+    uneven_tone: UnevenToneRanges = UnevenToneRanges()
     ageing: AgeingRanges = AgeingRanges()
     frame: FrameRanges = FrameRanges()
     marks: MarksRanges = MarksRanges()

@@ -19,6 +19,7 @@ from degrade.damage.lens import Lens
 from degrade.damage.marks.records import Mark
 from degrade.damage.scan import Scan
 from degrade.damage.tone import Tone
+from degrade.damage.uneven_tone import UnevenTone
 from degrade.damage.vignette import Vignette
 from degrade.schema import Record
 
@@ -54,13 +55,14 @@ class Recipe(Record, frozen=True, kw_only=True):
     grain: Grain | None = None
     halftone: Halftone | None = None
     tone: Tone | None = None
+    uneven_tone: UnevenTone | None = None
     ageing: Ageing | None = None
     marks: tuple[Mark, ...] = ()
     scan: Scan = Scan()
     textures: dict[str, str] = msgspec.field(default_factory=dict)
 
 
-_LATER_STAGES = frozenset({"dyes"})
+_LATER_STAGES = frozenset({"dyes", "uneven_tone"})
 """Stages that early recipes don't know: they aren't written where they don't happen, so that the
 recipes of older profiles keep their bytes."""
 

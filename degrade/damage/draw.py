@@ -14,6 +14,7 @@ from degrade.damage.marks.records import Mark
 from degrade.damage.scan import Scan, draw_scan
 from degrade.damage.streams import Draws, sample_draws
 from degrade.damage.tone import draw_tone
+from degrade.damage.uneven_tone import draw_uneven_tone
 from degrade.damage.vignette import draw_vignette
 from degrade.profile import Profile
 from degrade.recipe import Recipe
@@ -62,7 +63,8 @@ def draw_recipe(
     undamaged = draws["profile"].chance(profile.undamaged_prob)
     leaf = _leaf(draws["profile"], profile)
     frame = draw_frame(draws["frame"], leaf.frame, textures, size_px)
-    emulsion = lens = dyes = curve = vignette = grain = halftone = tone = ageing = None
+    emulsion = lens = dyes = curve = vignette = grain = halftone = None
+    tone = uneven_tone = ageing = None
     marks: tuple[Mark, ...] = ()
     scan = Scan()
     if not undamaged:
@@ -76,15 +78,19 @@ def draw_recipe(
         grain = draw_grain(draws["grain"], leaf.grain, textures, color)
         halftone = draw_halftone(draws["halftone"], leaf.halftone, textures)
         tone = None if color else draw_tone(draws["tone"], leaf.tone)
+        if not color:
+            uneven = leaf.uneven_tone
+            uneven_tone = draw_uneven_tone(draws["uneven_tone"], uneven, textures, size_px)
         ageing = draw_ageing(draws["ageing"], leaf.ageing, textures, size_px)
         marks = draw_marks(draws["marks"], leaf.marks, textures, width, height)
         scan = draw_scan(draws["scan"], leaf.scan, textures)
-    names = {record.texture for record in (frame, dyes, grain, halftone, ageing, *marks) if record}
+    records = (frame, dyes, grain, halftone, uneven_tone, ageing, *marks)
+    names = {record.texture for record in records if record}
     names = (names | {scan.noise_texture}) - {""}
     return Recipe(
         seed=seed, key=key, variant=variant, profile=leaf.name, width_px=width, height_px=height,
         crop=box, frame=frame, lens=lens, emulsion=emulsion, dyes=dyes, curve=curve,
-        vignette=vignette, grain=grain, halftone=halftone, tone=tone, ageing=ageing, marks=marks,
-        scan=scan,
+        vignette=vignette, grain=grain, halftone=halftone, tone=tone, uneven_tone=uneven_tone,
+        ageing=ageing, marks=marks, scan=scan,
         textures={name: textures.info(name).sha256[:16] for name in sorted(names)},
     )  # fmt: skip

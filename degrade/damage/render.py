@@ -1,8 +1,8 @@
 """Damage a photograph exactly as its recipe says. Nothing is drawn by chance here.
 
 The order is that of a photograph's life: lens, emulsion, loss of dyes, curve, light fall-off,
-grain, printing screen, tone, frame, ageing, marks, scan. Every operation gives the same bytes
-on every supported build of OpenCV and NumPy.
+grain, printing screen, tone, uneven toning, frame, ageing, marks, scan. Every operation gives
+the same bytes on every supported build of OpenCV and NumPy.
 """
 
 from typing import NamedTuple
@@ -22,13 +22,14 @@ from degrade.damage.lens import blur_lens
 from degrade.damage.marks.layers import MarkLayer, apply_marks, mark_layers
 from degrade.damage.scan import Scan, apply_scan
 from degrade.damage.tone import apply_tone
+from degrade.damage.uneven_tone import tone_unevenly, uneven_tone_field
 from degrade.damage.vignette import apply_vignette, vignette_field
 from degrade.recipe import Recipe
 from degrade.textures.pack import Textures
 
 STAGES = (
-    "lens", "emulsion", "dyes", "curve", "vignette", "grain", "halftone", "tone", "frame",
-    "ageing", "marks", "scan",
+    "lens", "emulsion", "dyes", "curve", "vignette", "grain", "halftone", "tone", "uneven_tone",
+    "frame", "ageing", "marks", "scan",
 )  # fmt: skip
 """Stages that can be left out, in the order in which they happen; each is a file beside this."""
 
@@ -67,6 +68,7 @@ class Fields(NamedTuple):
         vignette: Strength of the fall-off.
         grain: Unit-variance grain, (H, W) or (3, H, W).
         screen: Thresholds of the printing screen.
+        uneven_tone: Share of the second tone at each point.
         ageing: How far each point has aged.
         marks: Layers of damage, lowest first.
     """
@@ -76,6 +78,7 @@ class Fields(NamedTuple):
     vignette: Field | None
     grain: Field | None
     screen: Field | None
+    uneven_tone: Field | None
     ageing: Field | None
     marks: list[MarkLayer]
 
@@ -112,13 +115,16 @@ def render_fields(
     ratio = min(height / recipe.height_px, width / recipe.width_px)
     size = (height, width, ratio)
     frame, dyes, vignette, grain = recipe.frame, recipe.dyes, recipe.vignette, recipe.grain
-    screen, ageing = recipe.halftone, recipe.ageing
+    screen, uneven_tone, ageing = recipe.halftone, recipe.uneven_tone, recipe.ageing
     return Fields(
         frame=None if frame is None else frame_fields(frame, textures, *size),
         dyes=None if dyes is None else dyes_field(dyes, textures, height, width),
         vignette=None if vignette is None else vignette_field(vignette, *size),
         grain=None if grain is None else grain_field(grain, textures, *size),
         screen=None if screen is None else screen_field(screen, textures, *size),
+        uneven_tone=(
+            None if uneven_tone is None else uneven_tone_field(uneven_tone, textures, *size)
+        ),
         ageing=None if ageing is None else ageing_field(ageing, textures, *size),
         marks=mark_layers(recipe.marks, textures, *size),
     )
@@ -158,7 +164,9 @@ def expose_and_print(photo: Photo, recipe: Recipe, fields: Fields) -> Field:
         image = add_grain(image, recipe.grain, fields.grain)
     if recipe.halftone is not None and fields.screen is not None:
         image = apply_screen(image, recipe.halftone, fields.screen)
-    image = apply_tone(image, recipe.tone)
+    silver, image = image, apply_tone(image, recipe.tone)
+    if recipe.uneven_tone is not None and fields.uneven_tone is not None:
+        image = tone_unevenly(image, silver, recipe.uneven_tone, fields.uneven_tone)
     if recipe.frame is not None and fields.frame is not None:
         image = apply_frame(image, recipe.frame, fields.frame)
     if recipe.ageing is not None and fields.ageing is not None:

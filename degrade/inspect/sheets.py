@@ -56,6 +56,9 @@ def describe_recipe(recipe: Recipe) -> list[str]:
         done.append("dyes " + "/".join(f"{kept:.2f}" for kept in recipe.dyes.kept_frac))
     if recipe.tone is not None:
         done.append(recipe.tone.kind)
+    if recipe.uneven_tone is not None:
+        second = recipe.uneven_tone.tone
+        done.append(f"uneven {'neutral' if second is None else second.kind}")
     if recipe.lens is not None:
         done.append(f"blur {recipe.lens.sigma_px:.1f}px")
     if recipe.grain is not None:

@@ -38,6 +38,8 @@ class Damage:
         screen: (N, 1, H, W) thresholds of a printing screen.
         screen_hardness: (N,) 0 for no screen.
         tone: (N, 3, 3) colour (last axis) of black, middle grey and white.
+        second_tone: (N, 3, 3) likewise, of the tone that takes its place.
+        second_share: (N, 1, H, W) where and how far it does; 0 for nowhere.
         picture: (N, 1, H, W) 1 where the picture shows, 0 where its frame is.
         paper: (N, 3) colour of the frame.
         print_area: (N, 1, H, W) 1 where the print is, 0 where the backdrop shows.
@@ -66,6 +68,8 @@ class Damage:
     screen: Tensor
     screen_hardness: Tensor
     tone: Tensor
+    second_tone: Tensor
+    second_share: Tensor
     picture: Tensor
     paper: Tensor
     print_area: Tensor
@@ -108,6 +112,8 @@ class Damage:
             screen=plane(1, 0.5),
             screen_hardness=each(),
             tone=greys[:, None].expand(num, 3, 3).clone(),
+            second_tone=greys[:, None].expand(num, 3, 3).clone(),
+            second_share=plane(1, 0.0),
             picture=plane(1, 1.0),
             paper=each(3, value=1.0),
             print_area=plane(1, 1.0),
@@ -220,7 +226,10 @@ def add_light_and_grain(image: Tensor, damage: Damage) -> Tensor:
 
 def age_and_mark(image: Tensor, damage: Damage) -> Tensor:
     """Tone, frame, ageing and marks; (N, 3, H, W) to the same."""
-    image = _interpolate(image, damage.tone.transpose(1, 2).contiguous())
+    silver, image = image, _interpolate(image, damage.tone.transpose(1, 2).contiguous())
+    if damage.second_share.any():
+        second = _interpolate(silver, damage.second_tone.transpose(1, 2).contiguous())
+        image = image + damage.second_share * (second - image)
     paper, backdrop = _column(damage.paper), _column(damage.backdrop)
     image = paper + damage.picture * (image - paper)
     image = backdrop + damage.print_area * (image - backdrop)

@@ -94,6 +94,9 @@ def _measure_values(recipe: Recipe, ratio: float) -> dict[str, Any]:
         values["screen_hardness"] = recipe.halftone.hardness
     if recipe.tone is not None:
         values["tone"] = (recipe.tone.shadow, recipe.tone.middle, recipe.tone.highlight)
+    if recipe.uneven_tone is not None and recipe.uneven_tone.tone is not None and grey:
+        second = recipe.uneven_tone.tone
+        values["second_tone"] = (second.shadow, second.middle, second.highlight)
     if recipe.frame is not None:
         values["paper"] = recipe.frame.paper
         values["backdrop"] = recipe.frame.backdrop
@@ -117,7 +120,7 @@ def _cut_planes(fields: Fields, cut: Callable[[Field], Field]) -> dict[str, Fiel
     """
     single: dict[str, Field | None] = {
         "dye_loss": fields.dyes, "fall_off": fields.vignette, "screen": fields.screen,
-        "age": fields.ageing,
+        "second_share": fields.uneven_tone, "age": fields.ageing,
     }  # fmt: skip
     if fields.frame is not None:
         single["picture"] = fields.frame.picture
