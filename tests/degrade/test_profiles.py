@@ -8,9 +8,9 @@ from degrade.profile import list_profiles, load_profile, profile_text, profile_t
 from degrade.textures import Textures
 
 SHIPPED = (
-    "badly-damaged", "cabinet-card", "faded-color-print", "faded-slide", "family-album",
-    "grey-copy", "kodachrome-faded", "lightly-worn", "original-2019", "phone-copy", "polaroid",
-    "press-print", "small-copy", "snapshot-1920s", "wet-plate",
+    "badly-damaged", "badly-fixed", "cabinet-card", "faded-color-print", "faded-slide",
+    "family-album", "grey-copy", "kodachrome-faded", "lightly-worn", "original-2019",
+    "phone-copy", "polaroid", "press-print", "small-copy", "snapshot-1920s", "wet-plate",
 )  # fmt: skip
 
 

@@ -50,7 +50,7 @@ def test_twin_follows_the_renderer(profile, textures):
         assert difference(photo, recipe, textures) < 1.5
 
 
-PROFILES = {"halftone": "press-print", "dyes": "faded-color-print"}
+PROFILES = {"halftone": "press-print", "dyes": "faded-color-print", "uneven_tone": "badly-fixed"}
 """Where a stage happens, if not in badly-damaged."""
 
 
@@ -65,7 +65,7 @@ def test_twin_follows_the_renderer_on_each_stage_alone(stage, textures):
             variant=0, source_size=(64, 64), size_px=64,
         )  # fmt: skip
         # Tone needs a silver image.
-        keep = {stage, "emulsion"} if stage == "tone" else {stage}
+        keep = {stage, "emulsion"} if stage in ("tone", "uneven_tone") else {stage}
         recipe = without(recipe, frozenset(STAGES) - keep)
         if not getattr(recipe, stage):
             continue
