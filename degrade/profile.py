@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from degrade.damage.ageing import AgeingRanges
+from degrade.damage.copy import CopyRanges
 from degrade.damage.curve import CurveRanges
 from degrade.damage.dyes import DyesRanges
 from degrade.damage.emulsion import EmulsionRanges
@@ -58,6 +59,7 @@ class Profile(Ranges, frozen=True, kw_only=True):
     frame: FrameRanges = FrameRanges()
     marks: MarksRanges = MarksRanges()
     scan: ScanRanges = ScanRanges()
+    copy: CopyRanges = CopyRanges()
 
 
 def _files() -> Iterator[Path]:

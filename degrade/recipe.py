@@ -8,6 +8,7 @@ in its file under `degrade.damage`.
 import msgspec
 
 from degrade.damage.ageing import Ageing
+from degrade.damage.copy import Copy
 from degrade.damage.crop import Crop
 from degrade.damage.curve import Curve
 from degrade.damage.dyes import Dyes
@@ -59,10 +60,11 @@ class Recipe(Record, frozen=True, kw_only=True):
     ageing: Ageing | None = None
     marks: tuple[Mark, ...] = ()
     scan: Scan = Scan()
+    copy: Copy | None = None
     textures: dict[str, str] = msgspec.field(default_factory=dict)
 
 
-_LATER_STAGES = frozenset({"dyes", "uneven_tone"})
+_LATER_STAGES = frozenset({"copy", "dyes", "uneven_tone"})
 """Stages that early recipes don't know: they aren't written where they don't happen, so that the
 recipes of older profiles keep their bytes."""
 

@@ -1,6 +1,7 @@
 """Draw everything that happens to one photograph: from a profile's ranges to a recipe."""
 
 from degrade.damage.ageing import draw_ageing
+from degrade.damage.copy import draw_copy
 from degrade.damage.crop import CROPS, draw_crop
 from degrade.damage.curve import draw_curve
 from degrade.damage.dyes import draw_dyes
@@ -64,7 +65,7 @@ def draw_recipe(
     leaf = _leaf(draws["profile"], profile)
     frame = draw_frame(draws["frame"], leaf.frame, textures, size_px)
     emulsion = lens = dyes = curve = vignette = grain = halftone = None
-    tone = uneven_tone = ageing = None
+    tone = uneven_tone = ageing = copy = None
     marks: tuple[Mark, ...] = ()
     scan = Scan()
     if not undamaged:
@@ -76,7 +77,7 @@ def draw_recipe(
         curve = draw_curve(draws["curve"], leaf.curve, dye_fade_frac_range)
         vignette = draw_vignette(draws["vignette"], leaf.vignette, size_px)
         grain = draw_grain(draws["grain"], leaf.grain, textures, color)
-        halftone = draw_halftone(draws["halftone"], leaf.halftone, textures)
+        halftone = draw_halftone(draws["halftone"], leaf.halftone, textures, color)
         tone = None if color else draw_tone(draws["tone"], leaf.tone)
         if not color:
             uneven = leaf.uneven_tone
@@ -84,6 +85,7 @@ def draw_recipe(
         ageing = draw_ageing(draws["ageing"], leaf.ageing, textures, size_px)
         marks = draw_marks(draws["marks"], leaf.marks, textures, width, height)
         scan = draw_scan(draws["scan"], leaf.scan, textures)
+        copy = draw_copy(draws["copy"], leaf.copy)
     records = (frame, dyes, grain, halftone, uneven_tone, ageing, *marks)
     names = {record.texture for record in records if record}
     names = (names | {scan.noise_texture}) - {""}
@@ -91,6 +93,6 @@ def draw_recipe(
         seed=seed, key=key, variant=variant, profile=leaf.name, width_px=width, height_px=height,
         crop=box, frame=frame, lens=lens, emulsion=emulsion, dyes=dyes, curve=curve,
         vignette=vignette, grain=grain, halftone=halftone, tone=tone, uneven_tone=uneven_tone,
-        ageing=ageing, marks=marks, scan=scan,
+        ageing=ageing, marks=marks, scan=scan, copy=copy,
         textures={name: textures.info(name).sha256[:16] for name in sorted(names)},
     )  # fmt: skip

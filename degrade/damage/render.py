@@ -1,8 +1,8 @@
 """Damage a photograph exactly as its recipe says. Nothing is drawn by chance here.
 
 The order is that of a photograph's life: lens, emulsion, loss of dyes, curve, light fall-off,
-grain, printing screen, tone, uneven toning, frame, ageing, marks, scan. Every operation gives
-the same bytes on every supported build of OpenCV and NumPy.
+grain, printing screen, tone, uneven toning, frame, ageing, marks, scan, copy. Every operation
+gives the same bytes on every supported build of OpenCV and NumPy.
 """
 
 from typing import NamedTuple
@@ -11,6 +11,7 @@ import numpy as np
 
 from degrade.arrays import Field, Mask, Photo, merge_photo, split_photo
 from degrade.damage.ageing import age, ageing_field
+from degrade.damage.copy import save_copy
 from degrade.damage.crop import cut_out
 from degrade.damage.curve import apply_curve
 from degrade.damage.dyes import dyes_field, fade_dyes
@@ -29,7 +30,7 @@ from degrade.textures.pack import Textures
 
 STAGES = (
     "lens", "emulsion", "dyes", "curve", "vignette", "grain", "halftone", "tone", "uneven_tone",
-    "frame", "ageing", "marks", "scan",
+    "frame", "ageing", "marks", "scan", "copy",
 )  # fmt: skip
 """Stages that can be left out, in the order in which they happen; each is a file beside this."""
 
@@ -67,7 +68,7 @@ class Fields(NamedTuple):
         dyes: How much of the loss of dyes each point has suffered.
         vignette: Strength of the fall-off.
         grain: Unit-variance grain, (H, W) or (3, H, W).
-        screen: Thresholds of the printing screen.
+        screen: Thresholds of the printing screen, (H, W) or (3, H, W).
         uneven_tone: Share of the second tone at each point.
         ageing: How far each point has aged.
         marks: Layers of damage, lowest first.
@@ -202,4 +203,6 @@ def render(
     image = expose_and_print(photo, recipe, fields)
     marks = apply_marks(image, fields.marks)
     damaged = apply_scan(merge_photo(image), recipe.scan, textures, ratio)
+    if recipe.copy is not None:
+        damaged = save_copy(damaged, recipe.copy, ratio)
     return Rendered(clean, damaged, marks)

@@ -69,6 +69,8 @@ def describe_recipe(recipe: Recipe) -> list[str]:
         done.append(f"fade {recipe.ageing.fade_frac:.2f} stain {recipe.ageing.stain_frac:.2f}")
     if recipe.scan.resample_frac < 1:
         done.append(f"scan {recipe.scan.resample_frac:.2f}")
+    if recipe.copy is not None:
+        done.append(f"copy {recipe.copy.scale_frac:.2f} q{recipe.copy.jpeg_quality}")
     if recipe.scan.jpeg_quality:
         done.append(f"q{recipe.scan.jpeg_quality}")
     kinds = Counter(mark.kind for mark in recipe.marks)

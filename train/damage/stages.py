@@ -1,6 +1,6 @@
 """Damage a photograph again, differentiably: the torch twin of `degrade.render`.
 
-The same stages in the same order, batched, every stage but the scan, with gradients to the
+The same stages in the same order, batched, every stage but scan and copy, with gradients to the
 photograph. It knows nothing of recipes: a `Damage` holds plain tensors, neutral values meaning that
 a stage does not happen.
 """
@@ -35,7 +35,7 @@ class Damage:
         grain: (N, 3, H, W) unit-variance grain.
         grain_strength: (N,) r / σ_f of the Boolean law.
         grain_product: (N,) strength of the multiplicative law.
-        screen: (N, 1, H, W) thresholds of a printing screen.
+        screen: (N, 3, H, W) thresholds of a printing screen.
         screen_hardness: (N,) 0 for no screen.
         tone: (N, 3, 3) colour (last axis) of black, middle grey and white.
         second_tone: (N, 3, 3) likewise, of the tone that takes its place.
@@ -109,7 +109,7 @@ class Damage:
             grain=plane(3, 0.0),
             grain_strength=each(),
             grain_product=each(),
-            screen=plane(1, 0.5),
+            screen=plane(3, 0.5),
             screen_hardness=each(),
             tone=greys[:, None].expand(num, 3, 3).clone(),
             second_tone=greys[:, None].expand(num, 3, 3).clone(),
@@ -242,7 +242,7 @@ def age_and_mark(image: Tensor, damage: Damage) -> Tensor:
 
 
 def redamage(photo: Tensor, damage: Damage) -> Tensor:
-    """Damage clean photographs as `degrade.render` would, all but the scan.
+    """Damage clean photographs as `degrade.render` would, all but scan and copy.
 
     Args:
         photo: (N, 3, H, W) RGB in [0, 1]; values outside are clipped.

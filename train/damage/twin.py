@@ -119,17 +119,17 @@ def _cut_planes(fields: Fields, cut: Callable[[Field], Field]) -> dict[str, Fiel
         (1, h, w) or (3, h, w) by name.
     """
     single: dict[str, Field | None] = {
-        "dye_loss": fields.dyes, "fall_off": fields.vignette, "screen": fields.screen,
+        "dye_loss": fields.dyes, "fall_off": fields.vignette,
         "second_share": fields.uneven_tone, "age": fields.ageing,
     }  # fmt: skip
     if fields.frame is not None:
         single["picture"] = fields.frame.picture
         single["print_area"] = fields.frame.print_area
     planes = {name: cut(field)[None] for name, field in single.items() if field is not None}
-    if fields.grain is not None:
-        height, width = fields.grain.shape[-2:]
-        channels = fields.grain.reshape(-1, height, width)
-        planes["grain"] = np.stack([cut(channel) for channel in channels])
+    for name, field in (("grain", fields.grain), ("screen", fields.screen)):
+        if field is not None:
+            channels = field.reshape(-1, *field.shape[-2:])
+            planes[name] = np.stack([cut(channel) for channel in channels])
     if fields.marks:
         planes |= lay_marks(fields.marks, cut)
     return planes
