@@ -8,9 +8,10 @@ from degrade.profile import list_profiles, load_profile, profile_text, profile_t
 from degrade.textures import Textures
 
 SHIPPED = (
-    "badly-damaged", "badly-fixed", "cabinet-card", "faded-color-print", "faded-slide",
-    "family-album", "grey-copy", "kodachrome-faded", "lightly-worn", "original-2019",
-    "phone-copy", "polaroid", "press-print", "small-copy", "snapshot-1920s", "wet-plate",
+    "badly-damaged", "badly-fixed", "broken-print", "cabinet-card", "dirty-scan",
+    "faded-color-print", "faded-slide", "family-album", "family-collection", "grey-copy",
+    "kodachrome-faded", "lightly-worn", "newsprint", "original-2019", "phone-copy", "polaroid",
+    "press-print", "small-copy", "snapshot-1920s", "web-copy", "wet-plate",
 )  # fmt: skip
 
 
