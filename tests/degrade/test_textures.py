@@ -120,6 +120,14 @@ def test_folds_are_wide_and_let_the_picture_through():
         assert (level[band] < 80).mean() > 0.4, info.name
 
 
+def test_pack_repeats_the_damage_of_the_one_before_it():
+    """Kinds were added to the pack of version 0.2, and nothing else: its builds are repeatable."""
+    textures = Textures.load()
+    assert textures.repeats(textures.digest)
+    assert textures.repeats("a8f92aec90bca54d8a422fce70cde254")
+    assert not textures.repeats("0" * 32)
+
+
 def test_textures_refuse_an_existing_folder(tmp_path):
     """Nothing is overwritten."""
     with pytest.raises(TextureError, match="already exists"):

@@ -30,7 +30,7 @@ Field = NDArray[np.float32]
 def find_textures(reader: PairReader) -> Textures | None:
     """The textures that a build's damage can be repeated with; None if it was made with others."""
     textures = Textures.load()
-    return textures if reader.manifest.texture_digest == textures.digest else None
+    return textures if textures.repeats(reader.manifest.texture_digest) else None
 
 
 def lens_kernel(lens: Lens, ratio: float = 1.0) -> Tensor | None:
