@@ -55,7 +55,7 @@ def test_copy_at_twice_the_size_has_the_same_blocks():
     copy = Copy(scale_frac=0.5, jpeg_quality=8)
     small, large = save_copy(paint_waves(128), copy), save_copy(paint_waves(256), copy, ratio=2.0)
     halved = cv2.resize(large, (128, 128), interpolation=cv2.INTER_AREA).astype(int)
-    assert np.abs(halved - small).mean() < 6
+    assert np.abs(halved - small).mean() < 3
 
 
 def test_copy_is_drawn_within_its_ranges():
