@@ -130,3 +130,23 @@ def test_dyes_shift_no_draw_of_other_stages_nor_older_recipes(textures):
         fields = {name: getattr(new, name) for name in new.__struct_fields__}
         fields |= {"dyes": None, "textures": old.textures}
         assert Recipe(**fields) == old
+
+
+@pytest.mark.parametrize("profile", ["faded-color-print", "faded-slide"])
+def test_faded_profiles_lose_cyan_most_often(profile, textures):
+    """All of their photographs are in colour and faded; more than half have lost most of cyan."""
+    first = []
+    for i in range(80):
+        recipe = draw_recipe(
+            load_profile(profile), textures, seed=5, key=str(i), variant=0, source_size=(64, 64),
+            size_px=64,
+        )  # fmt: skip
+        assert recipe.tone is None
+        assert recipe.uneven_tone is None
+        kept = recipe.dyes.kept_frac
+        assert 0.3 <= min(kept) <= 0.9
+        assert max(recipe.dyes.stain_density) <= 0.25
+        first.append(int(np.argmin(kept)))
+    shares = np.bincount(first, minlength=3) / len(first)
+    assert shares[0] > 0.5
+    assert shares[1:].min() > 0.02
