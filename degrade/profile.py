@@ -11,7 +11,9 @@ from pathlib import Path
 import msgspec
 
 from degrade.damage.ageing import AgeingRanges
+from degrade.damage.copy import CopyRanges
 from degrade.damage.curve import CurveRanges
+from degrade.damage.dyes import DyesRanges
 from degrade.damage.emulsion import EmulsionRanges
 from degrade.damage.frame import FrameRanges
 from degrade.damage.grain import GrainRanges
@@ -20,6 +22,7 @@ from degrade.damage.lens import LensRanges
 from degrade.damage.marks.records import MarksRanges
 from degrade.damage.scan import ScanRanges
 from degrade.damage.tone import ToneRanges
+from degrade.damage.uneven_tone import UnevenToneRanges
 from degrade.damage.vignette import VignetteRanges
 from degrade.errors import ProfileError
 from degrade.schema import Frac, Ranges, Weight
@@ -45,15 +48,18 @@ class Profile(Ranges, frozen=True, kw_only=True):
     parts: dict[str, "Profile"] = msgspec.field(default_factory=dict)
     lens: LensRanges = LensRanges()
     emulsion: EmulsionRanges = EmulsionRanges()
+    dyes: DyesRanges = DyesRanges()
     curve: CurveRanges = CurveRanges()
     grain: GrainRanges = GrainRanges()
     vignette: VignetteRanges = VignetteRanges()
     halftone: HalftoneRanges = HalftoneRanges()
     tone: ToneRanges = ToneRanges()
+    uneven_tone: UnevenToneRanges = UnevenToneRanges()
     ageing: AgeingRanges = AgeingRanges()
     frame: FrameRanges = FrameRanges()
     marks: MarksRanges = MarksRanges()
     scan: ScanRanges = ScanRanges()
+    copy: CopyRanges = CopyRanges()
 
 
 def _files() -> Iterator[Path]:

@@ -8,8 +8,10 @@ in its file under `degrade.damage`.
 import msgspec
 
 from degrade.damage.ageing import Ageing
+from degrade.damage.copy import Copy
 from degrade.damage.crop import Crop
 from degrade.damage.curve import Curve
+from degrade.damage.dyes import Dyes
 from degrade.damage.emulsion import Emulsion
 from degrade.damage.frame import Frame
 from degrade.damage.grain import Grain
@@ -18,6 +20,7 @@ from degrade.damage.lens import Lens
 from degrade.damage.marks.records import Mark
 from degrade.damage.scan import Scan
 from degrade.damage.tone import Tone
+from degrade.damage.uneven_tone import UnevenTone
 from degrade.damage.vignette import Vignette
 from degrade.schema import Record
 
@@ -47,16 +50,23 @@ class Recipe(Record, frozen=True, kw_only=True):
     frame: Frame | None = None
     lens: Lens | None = None
     emulsion: Emulsion | None = None
+    dyes: Dyes | None = None
     curve: Curve | None = None
     vignette: Vignette | None = None
     grain: Grain | None = None
     halftone: Halftone | None = None
     tone: Tone | None = None
+    uneven_tone: UnevenTone | None = None
     ageing: Ageing | None = None
     marks: tuple[Mark, ...] = ()
     scan: Scan = Scan()
+    copy: Copy | None = None
     textures: dict[str, str] = msgspec.field(default_factory=dict)
 
+
+_LATER_STAGES = frozenset({"copy", "dyes", "uneven_tone"})
+"""Stages that early recipes don't know: they aren't written where they don't happen, so that the
+recipes of older profiles keep their bytes."""
 
 _ENCODER = msgspec.json.Encoder(order="sorted")
 _DECODER = msgspec.json.Decoder(Recipe)
@@ -64,7 +74,9 @@ _DECODER = msgspec.json.Decoder(Recipe)
 
 def encode_recipe(recipe: Recipe) -> bytes:
     """A recipe as canonical JSON: sorted keys, no spaces, UTF-8."""
-    return _ENCODER.encode(recipe)
+    fields = {name: getattr(recipe, name) for name in recipe.__struct_fields__}
+    absent = [name for name in _LATER_STAGES if fields[name] is None]
+    return _ENCODER.encode({name: fields[name] for name in fields if name not in absent})
 
 
 def decode_recipe(encoded: bytes) -> Recipe:

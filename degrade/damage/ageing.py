@@ -6,7 +6,7 @@ from degrade.arrays import Field, blend_over
 from degrade.damage.streams import Draws
 from degrade.schema import Frac, FracRange, Ranges, Record, Rgb
 from degrade.textures.pack import Textures
-from degrade.textures.placing import sheet_window
+from degrade.textures.placing import spread_sheet
 
 
 class AgeingRanges(Ranges, frozen=True, kw_only=True):
@@ -79,12 +79,7 @@ def ageing_field(
     """How far each point has aged, (H, W), about 1 on average; read only where it is even."""
     if is_even(ageing):
         return np.broadcast_to(np.float32(1), (height, width))
-    side = textures.level(ageing.texture).shape[1]
-    scale = max(height, width) / side
-    tile = sheet_window(
-        textures, ageing.texture, int(ageing.x_frac * side), int(ageing.y_frac * side), scale,
-        height, width,
-    )  # fmt: skip
+    tile = spread_sheet(textures, ageing.texture, ageing.x_frac, ageing.y_frac, height, width)
     field = tile.astype(np.float32) * np.float32(2 / 255)
     edge_px = ageing.edge_px * ratio
     if edge_px > 0:

@@ -1,8 +1,10 @@
 """Draw everything that happens to one photograph: from a profile's ranges to a recipe."""
 
 from degrade.damage.ageing import draw_ageing
+from degrade.damage.copy import draw_copy
 from degrade.damage.crop import CROPS, draw_crop
 from degrade.damage.curve import draw_curve
+from degrade.damage.dyes import draw_dyes
 from degrade.damage.emulsion import draw_emulsion, has_color
 from degrade.damage.frame import draw_frame
 from degrade.damage.grain import draw_grain
@@ -13,6 +15,7 @@ from degrade.damage.marks.records import Mark
 from degrade.damage.scan import Scan, draw_scan
 from degrade.damage.streams import Draws, sample_draws
 from degrade.damage.tone import draw_tone
+from degrade.damage.uneven_tone import draw_uneven_tone
 from degrade.damage.vignette import draw_vignette
 from degrade.profile import Profile
 from degrade.recipe import Recipe
@@ -61,7 +64,8 @@ def draw_recipe(
     undamaged = draws["profile"].chance(profile.undamaged_prob)
     leaf = _leaf(draws["profile"], profile)
     frame = draw_frame(draws["frame"], leaf.frame, textures, size_px)
-    emulsion = lens = curve = vignette = grain = halftone = tone = ageing = None
+    emulsion = lens = dyes = curve = vignette = grain = halftone = None
+    tone = uneven_tone = ageing = copy = None
     marks: tuple[Mark, ...] = ()
     scan = Scan()
     if not undamaged:
@@ -69,19 +73,26 @@ def draw_recipe(
         color = has_color(emulsion)
         dye_fade_frac_range = leaf.emulsion.dye_fade_frac_range if color else None
         lens = draw_lens(draws["lens"], leaf.lens)
+        dyes = draw_dyes(draws["dyes"], leaf.dyes, textures) if color else None
         curve = draw_curve(draws["curve"], leaf.curve, dye_fade_frac_range)
         vignette = draw_vignette(draws["vignette"], leaf.vignette, size_px)
         grain = draw_grain(draws["grain"], leaf.grain, textures, color)
-        halftone = draw_halftone(draws["halftone"], leaf.halftone, textures)
+        halftone = draw_halftone(draws["halftone"], leaf.halftone, textures, color)
         tone = None if color else draw_tone(draws["tone"], leaf.tone)
+        if not color:
+            uneven = leaf.uneven_tone
+            uneven_tone = draw_uneven_tone(draws["uneven_tone"], uneven, textures, size_px)
         ageing = draw_ageing(draws["ageing"], leaf.ageing, textures, size_px)
         marks = draw_marks(draws["marks"], leaf.marks, textures, width, height)
         scan = draw_scan(draws["scan"], leaf.scan, textures)
-    names = {record.texture for record in (frame, grain, halftone, ageing, *marks) if record}
+        copy = draw_copy(draws["copy"], leaf.copy)
+    records = (frame, dyes, grain, halftone, uneven_tone, ageing, *marks)
+    names = {record.texture for record in records if record}
     names = (names | {scan.noise_texture}) - {""}
     return Recipe(
         seed=seed, key=key, variant=variant, profile=leaf.name, width_px=width, height_px=height,
-        crop=box, frame=frame, lens=lens, emulsion=emulsion, curve=curve, vignette=vignette,
-        grain=grain, halftone=halftone, tone=tone, ageing=ageing, marks=marks, scan=scan,
+        crop=box, frame=frame, lens=lens, emulsion=emulsion, dyes=dyes, curve=curve,
+        vignette=vignette, grain=grain, halftone=halftone, tone=tone, uneven_tone=uneven_tone,
+        ageing=ageing, marks=marks, scan=scan, copy=copy,
         textures={name: textures.info(name).sha256[:16] for name in sorted(names)},
     )  # fmt: skip

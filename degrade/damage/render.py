@@ -1,8 +1,8 @@
 """Damage a photograph exactly as its recipe says. Nothing is drawn by chance here.
 
-The order is that of a photograph's life: lens, emulsion, curve, light fall-off, grain,
-printing screen, tone, frame, ageing, marks, scan. Every operation gives the same bytes on
-every supported build of OpenCV and NumPy.
+The order is that of a photograph's life: lens, emulsion, loss of dyes, curve, light fall-off,
+grain, printing screen, tone, uneven toning, frame, ageing, marks, scan, copy. Every operation
+gives the same bytes on every supported build of OpenCV and NumPy.
 """
 
 from typing import NamedTuple
@@ -11,8 +11,10 @@ import numpy as np
 
 from degrade.arrays import Field, Mask, Photo, merge_photo, split_photo
 from degrade.damage.ageing import age, ageing_field
+from degrade.damage.copy import save_copy
 from degrade.damage.crop import cut_out
 from degrade.damage.curve import apply_curve
+from degrade.damage.dyes import dyes_field, fade_dyes
 from degrade.damage.emulsion import respond
 from degrade.damage.frame import FrameFields, apply_frame, frame_fields
 from degrade.damage.grain import add_grain, grain_field
@@ -21,13 +23,14 @@ from degrade.damage.lens import blur_lens
 from degrade.damage.marks.layers import MarkLayer, apply_marks, mark_layers
 from degrade.damage.scan import Scan, apply_scan
 from degrade.damage.tone import apply_tone
+from degrade.damage.uneven_tone import tone_unevenly, uneven_tone_field
 from degrade.damage.vignette import apply_vignette, vignette_field
 from degrade.recipe import Recipe
 from degrade.textures.pack import Textures
 
 STAGES = (
-    "lens", "emulsion", "curve", "vignette", "grain", "halftone", "tone", "frame", "ageing",
-    "marks", "scan",
+    "lens", "emulsion", "dyes", "curve", "vignette", "grain", "halftone", "tone", "uneven_tone",
+    "frame", "ageing", "marks", "scan", "copy",
 )  # fmt: skip
 """Stages that can be left out, in the order in which they happen; each is a file beside this."""
 
@@ -62,17 +65,21 @@ class Fields(NamedTuple):
 
     Attributes:
         frame: Picture and print areas, if the print has a frame.
+        dyes: How much of the loss of dyes each point has suffered.
         vignette: Strength of the fall-off.
         grain: Unit-variance grain, (H, W) or (3, H, W).
-        screen: Thresholds of the printing screen.
+        screen: Thresholds of the printing screen, (H, W) or (3, H, W).
+        uneven_tone: Share of the second tone at each point.
         ageing: How far each point has aged.
         marks: Layers of damage, lowest first.
     """
 
     frame: FrameFields | None
+    dyes: Field | None
     vignette: Field | None
     grain: Field | None
     screen: Field | None
+    uneven_tone: Field | None
     ageing: Field | None
     marks: list[MarkLayer]
 
@@ -108,13 +115,17 @@ def render_fields(
     height, width = height or recipe.height_px, width or recipe.width_px
     ratio = min(height / recipe.height_px, width / recipe.width_px)
     size = (height, width, ratio)
-    frame, vignette, grain = recipe.frame, recipe.vignette, recipe.grain
-    screen, ageing = recipe.halftone, recipe.ageing
+    frame, dyes, vignette, grain = recipe.frame, recipe.dyes, recipe.vignette, recipe.grain
+    screen, uneven_tone, ageing = recipe.halftone, recipe.uneven_tone, recipe.ageing
     return Fields(
         frame=None if frame is None else frame_fields(frame, textures, *size),
+        dyes=None if dyes is None else dyes_field(dyes, textures, height, width),
         vignette=None if vignette is None else vignette_field(vignette, *size),
         grain=None if grain is None else grain_field(grain, textures, *size),
         screen=None if screen is None else screen_field(screen, textures, *size),
+        uneven_tone=(
+            None if uneven_tone is None else uneven_tone_field(uneven_tone, textures, *size)
+        ),
         ageing=None if ageing is None else ageing_field(ageing, textures, *size),
         marks=mark_layers(recipe.marks, textures, *size),
     )
@@ -145,6 +156,8 @@ def expose_and_print(photo: Photo, recipe: Recipe, fields: Fields) -> Field:
     if recipe.lens is not None:
         # Blurring after the emulsion's matrix is the same (both are linear), and cheaper.
         deep = blur_lens(deep, recipe.lens, ratio)
+    if recipe.dyes is not None and fields.dyes is not None:
+        deep = fade_dyes(deep, recipe.dyes, fields.dyes)
     image = apply_curve(deep, recipe.curve)
     if recipe.vignette is not None and fields.vignette is not None:
         image = apply_vignette(image, recipe.vignette, fields.vignette)
@@ -152,7 +165,9 @@ def expose_and_print(photo: Photo, recipe: Recipe, fields: Fields) -> Field:
         image = add_grain(image, recipe.grain, fields.grain)
     if recipe.halftone is not None and fields.screen is not None:
         image = apply_screen(image, recipe.halftone, fields.screen)
-    image = apply_tone(image, recipe.tone)
+    silver, image = image, apply_tone(image, recipe.tone)
+    if recipe.uneven_tone is not None and fields.uneven_tone is not None:
+        image = tone_unevenly(image, silver, recipe.uneven_tone, fields.uneven_tone)
     if recipe.frame is not None and fields.frame is not None:
         image = apply_frame(image, recipe.frame, fields.frame)
     if recipe.ageing is not None and fields.ageing is not None:
@@ -188,4 +203,6 @@ def render(
     image = expose_and_print(photo, recipe, fields)
     marks = apply_marks(image, fields.marks)
     damaged = apply_scan(merge_photo(image), recipe.scan, textures, ratio)
+    if recipe.copy is not None:
+        damaged = save_copy(damaged, recipe.copy, ratio)
     return Rendered(clean, damaged, marks)

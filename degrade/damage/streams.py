@@ -22,7 +22,7 @@ from degrade.textures.pack import TextureInfo
 # Stages in the counter of their generator: append, never reorder.
 _STREAMS = (
     "crop", "profile", "frame", "lens", "emulsion", "curve", "vignette", "grain", "halftone",
-    "tone", "ageing", "marks", "scan",
+    "tone", "ageing", "marks", "scan", "dyes", "uneven_tone", "copy",
 )  # fmt: skip
 
 _NORMAL = NormalDist()

@@ -52,8 +52,13 @@ def describe_recipe(recipe: Recipe) -> list[str]:
         done.append(recipe.frame.kind)
     if recipe.emulsion is not None:
         done.append(recipe.emulsion.kind)
+    if recipe.dyes is not None:
+        done.append("dyes " + "/".join(f"{kept:.2f}" for kept in recipe.dyes.kept_frac))
     if recipe.tone is not None:
         done.append(recipe.tone.kind)
+    if recipe.uneven_tone is not None:
+        second = recipe.uneven_tone.tone
+        done.append(f"uneven {'neutral' if second is None else second.kind}")
     if recipe.lens is not None:
         done.append(f"blur {recipe.lens.sigma_px:.1f}px")
     if recipe.grain is not None:
@@ -64,6 +69,8 @@ def describe_recipe(recipe: Recipe) -> list[str]:
         done.append(f"fade {recipe.ageing.fade_frac:.2f} stain {recipe.ageing.stain_frac:.2f}")
     if recipe.scan.resample_frac < 1:
         done.append(f"scan {recipe.scan.resample_frac:.2f}")
+    if recipe.copy is not None:
+        done.append(f"copy {recipe.copy.scale_frac:.2f} q{recipe.copy.jpeg_quality}")
     if recipe.scan.jpeg_quality:
         done.append(f"q{recipe.scan.jpeg_quality}")
     kinds = Counter(mark.kind for mark in recipe.marks)

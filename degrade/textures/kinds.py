@@ -10,7 +10,7 @@ import numpy as np
 
 from degrade.arrays import Mask
 from degrade.schema import Rgb
-from degrade.textures.painters import sheets, sprites
+from degrade.textures.painters import sheets, sprites, wear
 
 Painter = Callable[[np.random.Generator, float], Mask]
 """Paints a texture of a given density from a generator: an opacity, (H, W)."""
@@ -112,5 +112,18 @@ KINDS: dict[str, MarkKind] = {
     ),
     "chip": MarkKind(sprites.paint_chip, (0.2, 0.4, 0.6, 0.8, 1.1, 1.5), "along edge", "paper", 11),
     "tape": MarkKind(sprites.paint_tape, (0.5, 1.0, 1.5), "anywhere", _AMBER, 2, flatness=0.4),
+    "strand": MarkKind(
+        wear.paint_strand,
+        (0.5, 0.75, 0.75, 1.0, 1.0, 1.25, 1.5, 2.0),
+        "anywhere",
+        "light or dark",
+        6,
+    ),
+    "fold": MarkKind(
+        wear.paint_fold, (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.4, 1.7), "across", "paper", 10
+    ),
+    "wear": MarkKind(
+        wear.paint_worn_edge, (0.3, 0.5, 0.7, 0.9, 1.1, 1.3), "along edge", "paper", 11
+    ),
 }
 """Every kind of mark, in the order in which packs hold their textures."""

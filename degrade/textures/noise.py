@@ -123,6 +123,33 @@ def rough_line(
     return points
 
 
+def curved_line(
+    rng: np.random.Generator, start: tuple[float, float], length_px: float, bend: float
+) -> NDArray[np.float64]:
+    """A curve whose curvature follows a random walk.
+
+    Args:
+        rng: Generator of its turns.
+        start: (x, y) of the first point, in px.
+        length_px: Its length.
+        bend: How far it turns from point to point; they lie 4 px apart.
+
+    Returns:
+        (num, 2) points (x, y) in px.
+    """
+    num = max(4, int(length_px / 4))
+    angle, turn = rng.random() * 2 * math.pi, (rng.random() - 0.5) * bend
+    x, y = start
+    points = [(x, y)]
+    for _ in range(num):
+        turn = 0.9 * turn + (rng.random() - 0.5) * 0.25 * bend
+        angle += turn
+        x += math.cos(angle) * length_px / num
+        y += math.sin(angle) * length_px / num
+        points.append((x, y))
+    return np.rint(np.array(points) * 64) / 64
+
+
 def paint_path(canvas: Mask, points: NDArray[np.float64], value: int, thickness_px: int) -> None:
     """Paint an anti-aliased polyline into a (H, W) canvas, in place, with sub-pixel ends."""
     fixed = np.rint(points * 16).astype(np.int32).reshape(-1, 1, 2)

@@ -23,6 +23,8 @@ FORMAT_VERSION = 1
 
 _ROTATIONS = (-1, cv2.ROTATE_90_COUNTERCLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_CLOCKWISE)
 _TILE_KINDS = ("field", "screen")
+_ADDED_KINDS = frozenset({"strand", "fold", "wear"})
+"""Kinds of marks that packs of version 0.2 and earlier don't have."""
 
 
 class TextureInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,10 +146,22 @@ class Textures:
         self._kinds: dict[str, tuple[TextureInfo, ...]] = {}
         for info, _ in entries.values():
             self._kinds[info.kind] = (*self._kinds.get(info.kind, ()), info)
+        self.digest = self._hash(frozenset())
+
+    def _hash(self, but_kinds: frozenset[str]) -> str:
         hashed = hashlib.blake2b(digest_size=16)
-        for name in sorted(entries):
-            hashed.update(f"{name}={entries[name][0].sha256}\n".encode())
-        self.digest = hashed.hexdigest()
+        for name in sorted(self._entries):
+            info = self._entries[name][0]
+            if info.kind not in but_kinds:
+                hashed.update(f"{name}={info.sha256}\n".encode())
+        return hashed.hexdigest()
+
+    def repeats(self, digest: str) -> bool:
+        """Whether damage done with the pack of a digest comes out the same with this one.
+
+        It does with the same pack, and with an earlier one to which only kinds were added.
+        """
+        return digest in (self.digest, self._hash(_ADDED_KINDS))
 
     @classmethod
     def load(cls, folder: Path | None = None) -> "Textures":

@@ -112,6 +112,29 @@ def sheet_window(
     return np.asarray(resized, np.uint8)
 
 
+def spread_sheet(
+    textures: Textures, name: str, x_frac: float, y_frac: float, height: int, width: int
+) -> Mask:
+    """A repeating texture enlarged so that one repeat covers the photograph's longer side.
+
+    Args:
+        textures: The pack.
+        name: A texture of it.
+        x_frac: Offset into the texture, in shares of its side.
+        y_frac: Likewise.
+        height: Rows of the photograph.
+        width: Its columns.
+
+    Returns:
+        (height, width) uint8.
+    """
+    side = textures.level(name).shape[1]
+    return sheet_window(
+        textures, name, int(x_frac * side), int(y_frac * side), max(height, width) / side,
+        height, width,
+    )  # fmt: skip
+
+
 def _turned_part(
     mask: Mask, quarter_turns: int, flip: bool, box: tuple[int, int, int, int]
 ) -> Mask:

@@ -8,14 +8,15 @@ from degrade.profile import list_profiles, load_profile, profile_text, profile_t
 from degrade.textures import Textures
 
 SHIPPED = (
-    "badly-damaged", "cabinet-card", "family-album", "grey-copy", "kodachrome-faded",
-    "lightly-worn", "original-2019", "phone-copy", "polaroid", "press-print", "small-copy",
-    "snapshot-1920s", "wet-plate",
+    "badly-damaged", "badly-fixed", "broken-print", "cabinet-card", "dirty-scan",
+    "faded-color-print", "faded-slide", "family-album", "family-collection", "grey-copy",
+    "kodachrome-faded", "lightly-worn", "newsprint", "original-2019", "phone-copy", "polaroid",
+    "press-print", "small-copy", "snapshot-1920s", "web-copy", "wet-plate",
 )  # fmt: skip
 
 
 def test_profiles_are_all_shipped_and_described():
-    """The thirteen profiles are listed with a description each."""
+    """All profiles are listed with a description each."""
     profiles = list_profiles()
     assert tuple(profiles) == SHIPPED
     assert all(profiles.values())

@@ -15,7 +15,7 @@ from degrade.textures.painters.sheets import SHEET_FRAME_PX
 
 ISSUE_KINDS = {
     "hair", "fibre", "dust", "dirt", "scratch", "stain", "foxing", "crease", "tear", "corner",
-    "fingerprint", "watermark", "peel",
+    "fingerprint", "watermark", "peel", "strand", "fold", "wear",
 }  # fmt: skip
 
 
@@ -95,6 +95,37 @@ def test_peeled_emulsion_is_opaque_with_crisp_edges():
     between = np.mean([(level > 25) & (level <= 230) for level in levels])
     assert 0.01 < opaque < 0.1
     assert between < opaque / 2
+
+
+def test_strands_are_thin_and_opaque():
+    """A hair is of one width, 2 to 8 px of 512, and hides what is below; few px are half-clear."""
+    textures = Textures.load()
+    for info in textures.of_kind("strand"):
+        level = textures.level(info.name)
+        within = cv2.distanceTransform((level > 128).astype(np.uint8), cv2.DIST_L1, 3)
+        # At crossings it is as wide as two.
+        assert 1 <= np.percentile(within[within > 0], 95) <= 6, info.name
+        assert level.max() == 255, info.name
+        assert (level > 230).sum() > (level[level > 0] <= 230).sum() / 2, info.name
+
+
+def test_folds_are_wide_and_let_the_picture_through():
+    """In a band along the fold some px are lost altogether and most are hardly touched."""
+    textures = Textures.load()
+    for info in textures.of_kind("fold"):
+        level = textures.level(info.name)
+        lost = (level > 200).astype(np.uint8)
+        band = cv2.dilate(lost, np.ones((25, 25), np.uint8)) > 0
+        assert 0.05 < lost[band].mean() < 0.5, info.name
+        assert (level[band] < 80).mean() > 0.4, info.name
+
+
+def test_pack_repeats_the_damage_of_the_one_before_it():
+    """Kinds were added to the pack of version 0.2, and nothing else: its builds are repeatable."""
+    textures = Textures.load()
+    assert textures.repeats(textures.digest)
+    assert textures.repeats("a8f92aec90bca54d8a422fce70cde254")
+    assert not textures.repeats("0" * 32)
 
 
 def test_textures_refuse_an_existing_folder(tmp_path):

@@ -50,18 +50,22 @@ def test_twin_follows_the_renderer(profile, textures):
         assert difference(photo, recipe, textures) < 1.5
 
 
-@pytest.mark.parametrize("stage", [s for s in STAGES if s != "scan"])
+PROFILES = {"halftone": "press-print", "dyes": "faded-color-print", "uneven_tone": "badly-fixed"}
+"""Where a stage happens, if not in badly-damaged."""
+
+
+@pytest.mark.parametrize("stage", [s for s in STAGES if s not in ("scan", "copy")])
 def test_twin_follows_the_renderer_on_each_stage_alone(stage, textures):
     """With a single stage left, the twin is within 1.5/255 mean; the stage does something."""
     photo = soft_photo()
     acted = 0
     for i in range(60):
         recipe = draw_recipe(
-            load_profile("press-print" if stage == "halftone" else "badly-damaged"), textures,
-            seed=4, key=str(i), variant=0, source_size=(64, 64), size_px=64,
+            load_profile(PROFILES.get(stage, "badly-damaged")), textures, seed=4, key=str(i),
+            variant=0, source_size=(64, 64), size_px=64,
         )  # fmt: skip
         # Tone needs a silver image.
-        keep = {stage, "emulsion"} if stage == "tone" else {stage}
+        keep = {stage, "emulsion"} if stage in ("tone", "uneven_tone") else {stage}
         recipe = without(recipe, frozenset(STAGES) - keep)
         if not getattr(recipe, stage):
             continue
@@ -93,11 +97,12 @@ def test_batch_equals_its_photographs_one_by_one(textures):
         assert torch.allclose(together[i], redamage(photo, damage)[0], atol=1e-5)
 
 
-def test_gradients_match_finite_differences(textures):
+@pytest.mark.parametrize("profile", ["badly-damaged", "faded-color-print"])
+def test_gradients_match_finite_differences(profile, textures):
     """The derivative with respect to the photograph is right, through every stage at once."""
     torch.manual_seed(0)
     recipe = draw_recipe(
-        load_profile("badly-damaged"), textures, seed=2, key="g", variant=0, source_size=(12, 12),
+        load_profile(profile), textures, seed=2, key="g", variant=0, source_size=(12, 12),
         size_px=12,
     )  # fmt: skip
     damage = damage_of(recipe, textures)

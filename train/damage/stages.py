@@ -1,6 +1,6 @@
 """Damage a photograph again, differentiably: the torch twin of `degrade.render`.
 
-The same stages in the same order, batched, every stage but the scan, with gradients to the
+The same stages in the same order, batched, every stage but scan and copy, with gradients to the
 photograph. It knows nothing of recipes: a `Damage` holds plain tensors, neutral values meaning that
 a stage does not happen.
 """
@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from degrade.damage.curve import NUM_KNOTS
+from degrade.damage.dyes import NUM_DYE_KNOTS
 from degrade.damage.grain import GRAIN_SIGMA_TABLE
 
 
@@ -26,15 +27,19 @@ class Damage:
         sigma_px: (N,) Gaussian blur; 0 for none.
         kernels: Further blur (defocus, motion) of single photographs: index in the batch to
             an odd-sided (k, k) kernel that sums to 1.
+        dye_knots: (N, 3, NUM_DYE_KNOTS) what tones become as dyes fade.
+        dye_loss: (N, 1, H, W) how much of that each point has suffered; 0 for none.
         knots: (N, 3, NUM_KNOTS) characteristic curves.
         fall_off: (N, 1, H, W) vignette, 0 where nothing changes.
         fall_off_white: (N,) 1 where the vignette whitens, 0 where it darkens.
         grain: (N, 3, H, W) unit-variance grain.
         grain_strength: (N,) r / σ_f of the Boolean law.
         grain_product: (N,) strength of the multiplicative law.
-        screen: (N, 1, H, W) thresholds of a printing screen.
+        screen: (N, 3, H, W) thresholds of a printing screen.
         screen_hardness: (N,) 0 for no screen.
         tone: (N, 3, 3) colour (last axis) of black, middle grey and white.
+        second_tone: (N, 3, 3) likewise, of the tone that takes its place.
+        second_share: (N, 1, H, W) where and how far it does; 0 for nowhere.
         picture: (N, 1, H, W) 1 where the picture shows, 0 where its frame is.
         paper: (N, 3) colour of the frame.
         print_area: (N, 1, H, W) 1 where the print is, 0 where the backdrop shows.
@@ -52,6 +57,8 @@ class Damage:
     matrix: Tensor
     sigma_px: Tensor
     kernels: dict[int, Tensor]
+    dye_knots: Tensor
+    dye_loss: Tensor
     knots: Tensor
     fall_off: Tensor
     fall_off_white: Tensor
@@ -61,6 +68,8 @@ class Damage:
     screen: Tensor
     screen_hardness: Tensor
     tone: Tensor
+    second_tone: Tensor
+    second_share: Tensor
     picture: Tensor
     paper: Tensor
     print_area: Tensor
@@ -90,15 +99,21 @@ class Damage:
             matrix=torch.eye(3, device=device).expand(num, 3, 3).clone(),
             sigma_px=each(),
             kernels={},
+            dye_knots=torch.linspace(0, 1, NUM_DYE_KNOTS, device=device)
+            .expand(num, 3, NUM_DYE_KNOTS)
+            .clone(),
+            dye_loss=plane(1, 0.0),
             knots=line.expand(num, 3, NUM_KNOTS).clone(),
             fall_off=plane(1, 0.0),
             fall_off_white=each(),
             grain=plane(3, 0.0),
             grain_strength=each(),
             grain_product=each(),
-            screen=plane(1, 0.5),
+            screen=plane(3, 0.5),
             screen_hardness=each(),
             tone=greys[:, None].expand(num, 3, 3).clone(),
+            second_tone=greys[:, None].expand(num, 3, 3).clone(),
+            second_share=plane(1, 0.0),
             picture=plane(1, 1.0),
             paper=each(3, value=1.0),
             print_area=plane(1, 1.0),
@@ -178,7 +193,7 @@ def _column(values: Tensor) -> Tensor:
 
 
 def expose(photo: Tensor, damage: Damage) -> Tensor:
-    """Lens, emulsion and characteristic curve.
+    """Lens, emulsion, loss of dyes and characteristic curve.
 
     Args:
         photo: (N, 3, H, W) RGB in [0, 1].
@@ -190,6 +205,8 @@ def expose(photo: Tensor, damage: Damage) -> Tensor:
     image = torch.einsum("noc,nchw->nohw", damage.matrix, photo.clamp(0, 1)).clamp(0, 1)
     image = _blur_gaussian(image, damage.sigma_px)
     image = _blur_kernels(image, damage.kernels)
+    if damage.dye_loss.any():
+        image = image + damage.dye_loss * (_interpolate(image, damage.dye_knots) - image)
     return _interpolate(image, damage.knots)
 
 
@@ -209,7 +226,10 @@ def add_light_and_grain(image: Tensor, damage: Damage) -> Tensor:
 
 def age_and_mark(image: Tensor, damage: Damage) -> Tensor:
     """Tone, frame, ageing and marks; (N, 3, H, W) to the same."""
-    image = _interpolate(image, damage.tone.transpose(1, 2).contiguous())
+    silver, image = image, _interpolate(image, damage.tone.transpose(1, 2).contiguous())
+    if damage.second_share.any():
+        second = _interpolate(silver, damage.second_tone.transpose(1, 2).contiguous())
+        image = image + damage.second_share * (second - image)
     paper, backdrop = _column(damage.paper), _column(damage.backdrop)
     image = paper + damage.picture * (image - paper)
     image = backdrop + damage.print_area * (image - backdrop)
@@ -222,7 +242,7 @@ def age_and_mark(image: Tensor, damage: Damage) -> Tensor:
 
 
 def redamage(photo: Tensor, damage: Damage) -> Tensor:
-    """Damage clean photographs as `degrade.render` would, all but the scan.
+    """Damage clean photographs as `degrade.render` would, all but scan and copy.
 
     Args:
         photo: (N, 3, H, W) RGB in [0, 1]; values outside are clipped.

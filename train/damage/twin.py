@@ -14,6 +14,7 @@ from torch import Tensor
 
 from degrade import PairReader
 from degrade.damage.curve import curve_knots
+from degrade.damage.dyes import dye_knots
 from degrade.damage.lens import Lens, disc_rows, motion_offsets
 from degrade.damage.marks.layers import MarkLayer
 from degrade.damage.render import Fields, render_fields
@@ -29,7 +30,7 @@ Field = NDArray[np.float32]
 def find_textures(reader: PairReader) -> Textures | None:
     """The textures that a build's damage can be repeated with; None if it was made with others."""
     textures = Textures.load()
-    return textures if reader.manifest.texture_digest == textures.digest else None
+    return textures if textures.repeats(reader.manifest.texture_digest) else None
 
 
 def lens_kernel(lens: Lens, ratio: float = 1.0) -> Tensor | None:
@@ -66,6 +67,11 @@ def lens_kernel(lens: Lens, ratio: float = 1.0) -> Tensor | None:
     return torch.from_numpy(np.ascontiguousarray(kernel, np.float32))
 
 
+def _is_silver(recipe: Recipe) -> bool:
+    """Whether a recipe leaves one channel: silver has one curve and no dyes."""
+    return recipe.emulsion is not None and len(set(recipe.emulsion.matrix)) == 1
+
+
 def _measure_values(recipe: Recipe, ratio: float) -> dict[str, Any]:
     """The fields of a damage that aren't planes, as far as the recipe has them."""
     values: dict[str, Any] = {}
@@ -73,8 +79,10 @@ def _measure_values(recipe: Recipe, ratio: float) -> dict[str, Any]:
         values["matrix"] = recipe.emulsion.matrix
     if recipe.lens is not None:
         values["sigma_px"] = recipe.lens.sigma_px * ratio
+    grey = _is_silver(recipe)
+    if recipe.dyes is not None and not grey:
+        values["dye_knots"] = [dye_knots(recipe.dyes, c) for c in range(3)]
     if recipe.curve is not None:
-        grey = recipe.emulsion is not None and len(set(recipe.emulsion.matrix)) == 1
         channels = (0, 0, 0) if grey else (0, 1, 2)
         values["knots"] = [curve_knots(recipe.curve, c) for c in channels]
     if recipe.vignette is not None:
@@ -86,6 +94,9 @@ def _measure_values(recipe: Recipe, ratio: float) -> dict[str, Any]:
         values["screen_hardness"] = recipe.halftone.hardness
     if recipe.tone is not None:
         values["tone"] = (recipe.tone.shadow, recipe.tone.middle, recipe.tone.highlight)
+    if recipe.uneven_tone is not None and recipe.uneven_tone.tone is not None and grey:
+        second = recipe.uneven_tone.tone
+        values["second_tone"] = (second.shadow, second.middle, second.highlight)
     if recipe.frame is not None:
         values["paper"] = recipe.frame.paper
         values["backdrop"] = recipe.frame.backdrop
@@ -108,16 +119,17 @@ def _cut_planes(fields: Fields, cut: Callable[[Field], Field]) -> dict[str, Fiel
         (1, h, w) or (3, h, w) by name.
     """
     single: dict[str, Field | None] = {
-        "fall_off": fields.vignette, "screen": fields.screen, "age": fields.ageing,
+        "dye_loss": fields.dyes, "fall_off": fields.vignette,
+        "second_share": fields.uneven_tone, "age": fields.ageing,
     }  # fmt: skip
     if fields.frame is not None:
         single["picture"] = fields.frame.picture
         single["print_area"] = fields.frame.print_area
     planes = {name: cut(field)[None] for name, field in single.items() if field is not None}
-    if fields.grain is not None:
-        height, width = fields.grain.shape[-2:]
-        channels = fields.grain.reshape(-1, height, width)
-        planes["grain"] = np.stack([cut(channel) for channel in channels])
+    for name, field in (("grain", fields.grain), ("screen", fields.screen)):
+        if field is not None:
+            channels = field.reshape(-1, *field.shape[-2:])
+            planes[name] = np.stack([cut(channel) for channel in channels])
     if fields.marks:
         planes |= lay_marks(fields.marks, cut)
     return planes

@@ -65,7 +65,10 @@ def to_photo(batch: Tensor) -> Photo:
 
 def name_faults(recipe: Recipe) -> list[str]:
     """What a photograph suffered: its stages, its emulsion, its kinds of marks."""
-    stages = ("frame", "lens", "curve", "vignette", "grain", "halftone", "tone", "ageing")
+    stages = (
+        "frame", "lens", "dyes", "curve", "vignette", "grain", "halftone", "tone", "uneven_tone",
+        "ageing",
+    )  # fmt: skip
     faults = [name for name in stages if getattr(recipe, name) is not None]
     if recipe.emulsion is not None:
         faults.append(f"emulsion: {recipe.emulsion.kind}")

@@ -1,14 +1,19 @@
 """Draw the marks of one photograph: which damage it has suffered, where, and how badly."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
-from degrade.damage.marks.records import KindRanges, Mark, MarksRanges
+import msgspec
+
+from degrade.damage.marks.records import KindRanges, Mark, MarksRanges, Rim
 from degrade.damage.streams import Draws
 from degrade.schema import Rgb
 from degrade.textures.kinds import KINDS, MarkKind
 from degrade.textures.pack import TextureInfo, Textures
 from degrade.textures.painters.sheets import SHEET_FRAME_PX
+
+_MOST_MARKS = 8
+"""Of one kind, where severity multiplies their number."""
 
 _Box = tuple[float, float, float, float]
 
@@ -81,11 +86,15 @@ def _draw_kind(
     reach: float,
     aspect: float,
     inks: Mapping[str, Rgb],
+    num_factor: float,
 ) -> list[Mark]:
     kind = KINDS[name]
     found = []
     light_prob = marks.light_prob if ranges.light_prob is None else ranges.light_prob
-    for _ in range(draws.whole(ranges.num_range)):
+    num = draws.whole(ranges.num_range)
+    if num and num_factor != 1:
+        num = min(max(round(num * num_factor), 1), _MOST_MARKS)
+    for _ in range(num):
         info = draws.texture(infos)
         opacity = draws.uniform(ranges.opacity_frac_range)
         ink = _draw_ink(draws, kind, ranges, light_prob, inks)
@@ -110,6 +119,25 @@ def _draw_kind(
             )
         )
     return found
+
+
+def _add_rims(
+    draws: Draws, marks: Iterable[Mark], ranges: MarksRanges, short_px: int
+) -> Iterator[Mark]:
+    """Give some marks a shadow: one lamp throws all shadows of a photograph to one side."""
+    angle = draws.uniform((0.0, 2 * math.pi))
+    width_px = max(short_px * draws.log_uniform((0.0015, 0.006)), 0.4)
+    rim = Rim(
+        opacity_frac=draws.uniform((0.25, 0.8)),
+        width_px=round(width_px, 3),
+        x_px=round(1.5 * width_px * math.cos(angle), 3),
+        y_px=round(1.5 * width_px * math.sin(angle), 3),
+        ink=draws.tint(*_DARK),
+    )
+    for mark in marks:
+        rim_prob = ranges.kinds[mark.kind].rim_prob
+        rimmed = rim_prob > 0 and draws.chance(rim_prob)
+        yield msgspec.structs.replace(mark, rim=rim) if rimmed else mark
 
 
 def draw_marks(
@@ -150,7 +178,14 @@ def draw_marks(
         if reach > 1.2 and KINDS[name].at_edge:
             continue
         found += _draw_kind(
-            own, name, kind_ranges, ranges, infos, scale, reach, width / height, inks
-        )
+            own, name, kind_ranges, ranges, infos, scale, reach, width / height, inks,
+            math.sqrt(severity) if ranges.severity_in_numbers else 1.0,
+        )  # fmt: skip
+    found = list(_add_rims(draws, found, ranges, short_px))
+
+    def find_height(mark: Mark) -> int:
+        below = ranges.foxing_below and mark.kind == "foxing"
+        return -1 if below else KINDS[mark.kind].height
+
     # Equal inks of one height come together, for speed.
-    return tuple(sorted(found, key=lambda mark: (KINDS[mark.kind].height, mark.ink)))
+    return tuple(sorted(found, key=lambda mark: (find_height(mark), mark.ink)))

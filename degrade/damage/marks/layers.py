@@ -4,6 +4,7 @@ Neighbouring marks of one ink are united before they meet the photograph, so tha
 with twenty marks costs hardly more than one with two.
 """
 
+import math
 from collections.abc import Sequence
 from itertools import groupby
 from typing import NamedTuple
@@ -12,7 +13,7 @@ import cv2
 import numpy as np
 
 from degrade.arrays import Field, Mask, blend_over, to_bytes
-from degrade.damage.marks.records import Mark
+from degrade.damage.marks.records import Mark, Rim
 from degrade.schema import Rgb
 from degrade.textures.pack import Textures, turn
 from degrade.textures.placing import sheet_window, sprite_patch
@@ -66,6 +67,23 @@ def _add_mark(canvas: Mask, mark: Mark, textures: Textures, ratio: float) -> Non
     np.maximum(part, patch, out=part)
 
 
+def _cast_shadow(canvas: Mask, rim: Rim, ratio: float) -> Mask:
+    """The opacity of the shadow beside marks whose opacity is given, (H, W) → (H, W)."""
+    height, width = canvas.shape
+    right, down = round(rim.x_px * ratio), round(rim.y_px * ratio)
+    across, along = max(abs(right), 1), max(abs(down), 1)
+    padded = cv2.copyMakeBorder(canvas, along, along, across, across, cv2.BORDER_REPLICATE)
+    moved = padded[along - down :, across - right :][:height, :width]
+    sigma_px = max(rim.width_px * ratio, 0.3)
+    side = 2 * max(1, math.ceil(3 * sigma_px)) + 1
+    side = min(side, 2 * (min(height, width) - 1) + 1)
+    soft = cv2.GaussianBlur(moved, (side, side), sigma_px, borderType=cv2.BORDER_REFLECT_101)
+    # A line as narrow as its shadow is soft keeps half of it.
+    soft = cv2.convertScaleAbs(soft, alpha=2 * rim.opacity_frac)
+    cap = np.uint8(round(255 * rim.opacity_frac))
+    return np.asarray(cv2.subtract(np.minimum(soft, cap), canvas), np.uint8)
+
+
 def mark_layers(
     marks: Sequence[Mark], textures: Textures, height: int, width: int, ratio: float = 1.0
 ) -> list[MarkLayer]:
@@ -82,10 +100,13 @@ def mark_layers(
         TextureError: If the pack lacks a texture.
     """
     layers: list[MarkLayer] = []
-    for (ink, blend), group in groupby(marks, key=lambda mark: (mark.ink, mark.blend)):
+    groups = groupby(marks, key=lambda mark: (mark.ink, mark.blend, mark.rim))
+    for (ink, blend, rim), group in groups:
         canvas = np.zeros((height, width), np.uint8)
         for mark in group:
             _add_mark(canvas, mark, textures, ratio)
+        if isinstance(rim, Rim):
+            layers.append(MarkLayer(_cast_shadow(canvas, rim, ratio), rim.ink, "over"))
         layers.append(MarkLayer(canvas, ink, blend))
     return layers
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from msgspec import Meta, field
+from msgspec import UNSET, Meta, UnsetType, field
 
 from degrade.schema import Frac, FracRange, NumRange, Ranges, Record, Rgb, WidthRange
 from degrade.textures.kinds import KINDS
@@ -12,7 +12,8 @@ class KindRanges(Ranges, frozen=True, kw_only=True):
     """One kind of mark: how often it occurs, how many textures, how opaque, how large.
 
     `light_prob`, where given, replaces that of all marks; what bares the paper (crease, crack,
-    peel, tear, corner, chip) is light unless it is given.
+    peel, tear, corner, chip, fold, wear) is light unless it is given. `rim_prob` is the chance of a
+    shadow along one side.
     """
 
     prob: Frac = 0.0
@@ -20,6 +21,7 @@ class KindRanges(Ranges, frozen=True, kw_only=True):
     opacity_frac_range: FracRange = (0.4, 1.0)
     size_frac_range: FracRange = (0.1, 0.5)
     light_prob: Frac | None = None
+    rim_prob: Frac = 0.0
 
 
 class MarksRanges(Ranges, frozen=True, kw_only=True):
@@ -27,7 +29,11 @@ class MarksRanges(Ranges, frozen=True, kw_only=True):
 
     Attributes:
         severity_sigma: Spread of the log-normal factor by which one photograph's probabilities of
-            all kinds are multiplied; the numbers of marks are not.
+            all kinds are multiplied.
+        severity_in_numbers: Whether the numbers of its marks are multiplied, too, by the square
+            root of that factor: together the two spread as the counts of real scans do.
+        foxing_below: Whether foxing, which grows in the paper, lies below all other marks; older
+            profiles have it above dust.
         scan_width_px_range: Width of the virtual scan of the whole print (log-uniform); it
             sets the size of dust, dirt, hair, fibres and scratches.
         light_prob: Chance that specks and scratches are light rather than dark.
@@ -36,6 +42,8 @@ class MarksRanges(Ranges, frozen=True, kw_only=True):
     """
 
     severity_sigma: Annotated[float, Meta(ge=0, le=2)] = 0.0
+    severity_in_numbers: bool = False
+    foxing_below: bool = False
     scan_width_px_range: WidthRange = (256.0, 5120.0)
     light_prob: Frac = 0.6
     lighten: bool = False
@@ -48,6 +56,24 @@ class MarksRanges(Ranges, frozen=True, kw_only=True):
                 raise ValueError(f"kinds.{kind}: unknown kind; kinds are {', '.join(KINDS)}")
 
 
+class Rim(Record, frozen=True, kw_only=True):
+    """The shadow along one side of a mark, where paper or emulsion stands up.
+
+    Attributes:
+        opacity_frac: How dark it is.
+        width_px: Its softness.
+        x_px: How far it lies to the right of the mark.
+        y_px: How far it lies below.
+        ink: Its colour.
+    """
+
+    opacity_frac: float
+    width_px: float
+    x_px: float
+    y_px: float
+    ink: Rgb
+
+
 class Mark(Record, frozen=True, kw_only=True):
     """One texture of physical damage laid upon the print.
 
@@ -56,6 +82,8 @@ class Mark(Record, frozen=True, kw_only=True):
 
     Attributes:
         blend: over (opacity · ink) or lighten (the brighter of the two).
+        rim: Its shadow. Unset rather than None where there is none: early recipes don't know it,
+            and keep their bytes.
     """
 
     kind: str
@@ -69,3 +97,4 @@ class Mark(Record, frozen=True, kw_only=True):
     opacity_frac: float = 1.0
     ink: Rgb = (1.0, 1.0, 1.0)
     blend: str = "over"
+    rim: Rim | UnsetType = UNSET

@@ -12,7 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from degrade.arrays import Mask
-from degrade.textures.noise import blur_wrapped, fill_shape, fractal_noise, paint_path, rough_line
+from degrade.textures.noise import (
+    blur_wrapped,
+    curved_line,
+    fill_shape,
+    fractal_noise,
+    paint_path,
+    rough_line,
+)
 
 SHEET_FRAME_PX = 5120
 """Width in px of the scanned frame at whose scale sheets are painted."""
@@ -52,23 +59,6 @@ def _clustered_points(
         if u < (1 - clustering) + clustering * chance:
             points.append((_PAD_PX + x * _SHEET_PX, _PAD_PX + y * _SHEET_PX))
     return points
-
-
-def _walk(
-    rng: np.random.Generator, start: tuple[float, float], length_px: float, bend: float
-) -> NDArray[np.float64]:
-    """A curve whose curvature follows a random walk."""
-    num = max(4, int(length_px / 4))
-    angle, turn = rng.random() * 2 * math.pi, (rng.random() - 0.5) * bend
-    x, y = start
-    points = [(x, y)]
-    for _ in range(num):
-        turn = 0.9 * turn + (rng.random() - 0.5) * 0.25 * bend
-        angle += turn
-        x += math.cos(angle) * length_px / num
-        y += math.sin(angle) * length_px / num
-        points.append((x, y))
-    return np.rint(np.array(points) * 64) / 64
 
 
 def _blob(
@@ -131,7 +121,7 @@ def paint_hair(rng: np.random.Generator, density: float) -> Mask:
         num = max(1, round(per_frame / sheets_per_frame * density))
         for start in _clustered_points(rng, num, clustering=0.7):
             length = min(_lognormal(rng, median_px, s), _PAD_PX - 8)
-            path = _walk(rng, start, length, bend)
+            path = curved_line(rng, start, length, bend)
             paint_path(canvas, path, 130 + int(126 * rng.random()), 4 + int(3 * rng.random()))
     return _fold(canvas)
 
@@ -141,7 +131,7 @@ def paint_fibre(rng: np.random.Generator, density: float) -> Mask:
     canvas = _blank_sheet()
     for start in _clustered_points(rng, max(1, round(3 * density)), clustering=0.5):
         length = min(_lognormal(rng, 280, 0.4), 900.0)
-        path = _walk(rng, start, length, 0.45)
+        path = curved_line(rng, start, length, 0.45)
         path = np.clip(path, 4, _SHEET_PX + 2 * _PAD_PX - 4)
         paint_path(canvas, path, 110 + int(120 * rng.random()), 3 + int(3 * rng.random()))
     return _fold(canvas)
