@@ -105,7 +105,7 @@ def read_heldout(files: Sequence[Path], limit: int) -> Iterator[CleanPhoto]:
     from train.measure.evaluate import to_tensor
     from train.measure.metrics import convert_to_lab, measure_colorfulness
 
-    # More than enough candidates, so that those passed over don't end the list early.
+    # By the golden ratio: however many are taken, they are spread over all names.
     order = np.argsort([(i * 0.6180339887498949) % 1 for i in range(len(files))], kind="stable")
     found = 0
     for file in (files[i] for i in order):

@@ -78,10 +78,11 @@ def test_what_is_grey_small_or_broken_is_passed_over(tmp_path: Path) -> None:
     files |= {name: encode(paint_photo(seed, 300, 280)) for seed, name in enumerate("efg")}
     for name, content in files.items():
         (tmp_path / f"{name}.jpg").write_bytes(content)
-    chosen = list(read_heldout(sorted(tmp_path.iterdir()), 2))
-    assert len(chosen) == 2
-    assert {photo.name for photo in chosen} < set("efg")
+    files_found = sorted(tmp_path.iterdir())
+    chosen = list(read_heldout(files_found, 7))
+    assert {photo.name for photo in chosen} == set("efg")
     assert all(photo.photo.shape == (SIDE_PX, SIDE_PX, 3) for photo in chosen)
+    assert len(list(read_heldout(files_found, 2))) == 2
 
 
 def test_a_photograph_that_leans_to_one_colour_has_a_cast(tmp_path: Path) -> None:
