@@ -95,11 +95,13 @@ def test_a_photograph_that_leans_to_one_colour_has_a_cast(tmp_path: Path) -> Non
 
 
 def test_grey_copies_repeat_by_seed_and_name() -> None:
-    """The same bytes whichever other photographs there are; another seed gives others."""
+    """The same bytes whichever other photographs there are; another seed or name gives others."""
     photos = [CleanPhoto(name, paint(seed), False) for seed, name in enumerate("ab")]
     both, alone = list(copy_grey(photos, 3)), list(copy_grey(photos[1:], 3))
     assert np.array_equal(both[1].damaged, alone[0].damaged)
     assert not np.array_equal(both[1].damaged, next(copy_grey(photos[1:], 4)).damaged)
+    renamed = [photos[1]._replace(name="c")]
+    assert not np.array_equal(both[1].damaged, next(copy_grey(renamed, 3)).damaged)
 
 
 def test_grey_copies_are_grey_with_little_noise() -> None:
