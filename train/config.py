@@ -130,6 +130,8 @@ class StageConfig(_Config, frozen=True, kw_only=True):
         native_prob: Probability of a crop at native resolution; otherwise a scale in between.
         aspect_frac: In a colour stage, photographs are stretched along one side by up to this much;
             their sources may have been squashed.
+        recolor_prob: In a colour stage, probability that the thing under a sample's first hint has
+            been given another colour: hints say what a family remembers, not what is likely.
         frozen_blocks: In a global or colour stage, so many blocks of the encoder, from the
             photograph on, keep their weights; the first ones take most of the time.
         weights: Weights of loss terms, by name, where they aren't those of the run.
@@ -147,6 +149,7 @@ class StageConfig(_Config, frozen=True, kw_only=True):
     whole_prob: Fraction = 0.5
     native_prob: Fraction = 0.3
     aspect_frac: Annotated[float, msgspec.Meta(ge=0, le=0.5)] = 0.0
+    recolor_prob: Fraction = 0.0
     frozen_blocks: Annotated[int, msgspec.Meta(ge=0)] = 0
     weights: dict[str, Weight] = {}
 
@@ -156,6 +159,8 @@ class StageConfig(_Config, frozen=True, kw_only=True):
             raise ValueError("whole_prob and native_prob exceed 1 together")
         if self.aspect_frac and not self.is_color:
             raise ValueError("aspect_frac: only in colour stages")
+        if self.recolor_prob and not self.is_color:
+            raise ValueError("recolor_prob: only in colour stages")
         if self.critic_alone_steps and not self.has_projected_critic:
             raise ValueError("critic_alone_steps: only in color-adversarial stages")
         for name in self.weights:

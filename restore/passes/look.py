@@ -27,7 +27,7 @@ _GLOBAL_AREA_PX = 1_000_000
 # if it has colours, that is all; colours laid on others are evened out by a global pass.
 _ONE_PASS_SCALE = 1.5
 # Chroma by which the reach of hints is probed; from which reach on they count, and count fully.
-_PROBE, _FAR, _NEAR = 0.12, 0.1, 0.6
+_PROBE, _FAR, _NEAR = 0.12, 0.3, 0.7
 NO_HINTS = "the weights {} can't take hints of colour; leave the hints out, or give other weights"
 
 
@@ -111,18 +111,22 @@ def _lay_color(
 ) -> LaidColor:
     """Colours for a reduced copy, and how much of them counts.
 
-    Everywhere, if the photograph has none of its own; else as far as the hints reach, which shows
-    when they are replaced by opposite colours.
+    Hints count as far as they reach, which shows when they are replaced by opposite colours:
+    elsewhere a photograph keeps its own colours, or those that it gets without hints.
     """
     luma = restored @ LUMA_WEIGHTS
     chroma = network.lay_color(luma, hints)
     share = np.full(luma.shape, 1 - own_color, np.float32)
-    if hints is not None and own_color > 0:
+    if hints is not None:
         probe = np.array([_PROBE, 0, 1], np.float32) * hints[..., 2:]
         opposite = np.array([-1, 1, 1], np.float32) * probe
         apart = np.subtract(network.lay_color(luma, probe), network.lay_color(luma, opposite))
         reach = np.hypot(apart[..., 0], apart[..., 1]) / np.float32(2 * _PROBE)
-        share = np.maximum(share, ((reach - _FAR) / (_NEAR - _FAR)).clip(0, 1))
+        near = ((reach - _FAR) / (_NEAR - _FAR)).clip(0, 1)
+        if own_color < 1:
+            plain = network.lay_color(luma)
+            chroma = plain + near[..., None] * (chroma - plain)
+        share = np.maximum(share, near)
     return LaidColor(chroma, share.astype(np.float32))
 
 

@@ -6,7 +6,7 @@ import torch
 
 from restore.ycc import to_ycc
 from train.data.batches import unpack_hints
-from train.data.hints import Hint, draw_hints, draw_points, paint_hints
+from train.data.hints import Hint, draw_hints, draw_points, paint_hints, recolor_thing
 
 RED, BLUE = (200, 40, 40), (30, 60, 180)
 
@@ -80,3 +80,19 @@ def test_no_hints_are_exactly_zero_and_others_within_rounding(halves: np.ndarray
     hints = unpack_hints(torch.from_numpy(paint_hints(halves, [Hint(4, 4, 3)]))[None])
     assert hints[0, 2].sum() == 9
     assert hints[0, :2, 4, 4].numpy() == pytest.approx(chroma_of(RED), abs=0.51 / 254)
+
+
+def test_thing_under_a_hint_is_dyed_and_nothing_else(halves: np.ndarray) -> None:
+    """Luma stays; chroma changes by a turn of 45 degrees at least, within the thing."""
+    photo = np.full((32, 32, 3), 120, np.uint8)
+    photo[8:18, 8:18] = RED
+    dyed = recolor_thing(photo, Hint(12, 12, 3), np.random.default_rng(1))
+    before, after = (to_ycc(p.astype(np.float32) / np.float32(255)) for p in (photo, dyed))
+    assert np.abs(after - before)[..., 0].max() < 0.02
+    outside = np.ones((32, 32), bool)
+    outside[5:21, 5:21] = False
+    assert (dyed == photo)[outside].all()
+    old, new = chroma_of(RED), after[13, 13, 1:]
+    turn = old @ new / np.linalg.norm(old) / np.linalg.norm(new)
+    assert turn < 0.75
+    assert (recolor_thing(halves, Hint(3, 3, 3), np.random.default_rng(1)) == halves).all()

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from restore.ycc import to_ycc
+from restore.ycc import to_rgb, to_ycc
 
 NUM_LEVELS = 254
 """Chroma from -0.5 to 0.5 in whole numbers, 0 among them."""
@@ -25,6 +25,12 @@ _MIN_STROKE_PX = 10
 _MAX_WIDTH_PX = 7
 # A stroke stays where Cb and Cr are so near to those that it began with.
 _SAME_CHROMA = 0.06
+# Joined through pixels so near to its L*, a* and b*, a place's surroundings are one thing with it;
+# it is neither tiny nor most of the photograph.
+_SAME_LAB = (25.0, 9.0, 9.0)
+_THING_FRACS = (0.005, 0.3)
+# What it is dyed: so much chroma, turned at least so far.
+_DYED_CHROMA, _MIN_TURN = (0.05, 0.25), math.pi / 4
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,39 @@ def draw_points(num: int, side_px: int, square_px: int, rng: np.random.Generator
     """Draw so many points of one size."""
     places = rng.integers(side_px, size=(num, 2)).tolist()
     return [Hint(x, y, square_px) for x, y in places]
+
+
+def recolor_thing(
+    clean: NDArray[np.uint8], hint: Hint, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """Dye the thing under a hint, so that the hint says what nobody could have guessed.
+
+    Hints of true colours alone teach that one of them tells much of the whole photograph.
+
+    Args:
+        clean: (H, W, 3) RGB.
+        hint: Within it.
+        rng: Draws the colour.
+
+    Returns:
+        (H, W, 3) of the same luma; the photograph itself if the hint lies on no single thing.
+    """
+    turn, strength = rng.uniform(_MIN_TURN, 2 * math.pi - _MIN_TURN), rng.uniform(*_DYED_CHROMA)
+    photo = clean.astype(np.float32) / np.float32(255)
+    lab = cv2.cvtColor(cv2.medianBlur(clean, 5).astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    found = np.zeros((clean.shape[0] + 2, clean.shape[1] + 2), np.uint8)
+    flags = 4 | cv2.FLOODFILL_MASK_ONLY | cv2.FLOODFILL_FIXED_RANGE | (1 << 8)
+    cv2.floodFill(lab, found, (hint.x_px, hint.y_px), (0, 0, 0), _SAME_LAB, _SAME_LAB, flags)
+    thing = cv2.morphologyEx(found[1:-1, 1:-1], cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+    if not _THING_FRACS[0] <= thing.mean() <= _THING_FRACS[1]:
+        return clean
+    ycc = to_ycc(photo)
+    color = ycc[..., 1:][thing > 0].mean(0)
+    angle = math.atan2(color[1], color[0]) + turn
+    dyed = strength * np.array([math.cos(angle), math.sin(angle)], np.float32)
+    share = cv2.GaussianBlur(thing.astype(np.float32), (0, 0), 0.7)[..., None]
+    ycc[..., 1:] += share * (dyed - color)
+    return np.rint(to_rgb(ycc).clip(0, 1) * 255).astype(np.uint8)
 
 
 def paint_hints(clean: NDArray[np.uint8], hints: list[Hint]) -> NDArray[np.int8]:

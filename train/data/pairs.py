@@ -17,7 +17,7 @@ from degrade.build.decode import measure_colorfulness
 from degrade.errors import UnreadablePhoto
 from train.config import StageConfig
 from train.data.augment import Regime, plan_regimes
-from train.data.hints import draw_hints, paint_hints
+from train.data.hints import draw_hints, paint_hints, recolor_thing
 from train.errors import DataError
 
 MIN_COLORFULNESS = 13.0
@@ -97,24 +97,31 @@ class StagePairs:
             positions, read, regimes, rngs, strict=True
         ):
             changed = regime.apply(pair, rng)
+            clean, hints = self._draw_hints(changed.clean, position)
             samples.append(
                 Sample(
                     damaged=changed.damaged,
-                    clean=changed.clean,
+                    clean=clean,
                     marks=changed.marks,
                     pair_index=np.int64(index),
                     geometry=changed.geometry,
                     broken=np.int64(broken),
-                    hints=self._draw_hints(changed.clean, position),
+                    hints=hints,
                 )
             )
         return samples
 
-    def _draw_hints(self, clean: NDArray[np.uint8], position: int) -> NDArray[np.int8] | None:
+    def _draw_hints(
+        self, clean: NDArray[np.uint8], position: int
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int8] | None]:
+        """The clean photograph, perhaps with one thing dyed, and hints of its colours."""
         if not self.stage.is_color:
-            return None
+            return clean, None
         rng = np.random.default_rng([self._seed, self._stage_number, position, _HINTS])
-        return paint_hints(clean, draw_hints(self.stage.size_px, rng))
+        hints = draw_hints(self.stage.size_px, rng)
+        if hints and rng.random() < self.stage.recolor_prob:
+            clean = recolor_thing(clean, hints[0], rng)
+        return clean, paint_hints(clean, hints)
 
     def _draw_regime(self, rng: np.random.Generator) -> Regime:
         return self._regimes[int(np.searchsorted(self._probs[:-1], rng.random(), side="right"))]
