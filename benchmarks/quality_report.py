@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from degrade import PairReader
 
 OURS, OURS_GREY, OURS_FULL = "ours", "ours left grey", "ours, two passes"
+PREVIOUS = "previous"
 WITHOUT_COLOURS = "default, without colours"
 
 # On these our interval must lie apart from each baseline's; +1 where more is better.

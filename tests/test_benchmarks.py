@@ -14,7 +14,7 @@ from store_photos import paint_photo
 from training_runs import TINY, build_pairs
 
 from benchmarks.foreign import DAMAGES, seed_photo
-from benchmarks.intervals import bootstrap, draw_groups
+from benchmarks.measured import measure_section
 from benchmarks.pix2pix import (
     Pix2Pix,
     UNet,
@@ -25,11 +25,12 @@ from benchmarks.pix2pix import (
     save_unet,
     use_unet,
 )
-from benchmarks.quality import check_heldout, choose_pairs, measure_section
+from benchmarks.quality import check_heldout, choose_pairs
 from benchmarks.quality_report import judge
 from benchmarks.sections import iterate_section
 from degrade import PairReader
 from train.measure.baselines import keep_as_is
+from train.measure.intervals import bootstrap, draw_groups
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ("ablations", "baselines", "build_speed", "quality", "restore_speed", "train_speed")
@@ -212,7 +213,7 @@ def test_quality_measures_undamaged_photographs_against_themselves(pairs: Path) 
     items = iterate_section("undamaged", reader, [0, 1], 0)
     measured = measure_section(items, {"nothing": keep_as_is})
     assert not measured.has_marks
-    for row in measured.rows["nothing"]:
+    for row in measured.photos["nothing"]:
         assert row.values["psnr_db"] == pytest.approx(50)
         assert row.values["luma_psnr_db"] == pytest.approx(50)
         assert row.values["delta_e"] == 0

@@ -167,16 +167,37 @@ def run(
     help="Which pairs of the build.",
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Use so many pairs.")
-@click.option("--baselines/--no-baselines", default=True, help="Measure doing nothing and OpenCV.")
+@click.option("--previous", type=_FILE, help="Other weights to measure beside them.")
+@click.option(
+    "--baselines/--no-baselines",
+    default=True,
+    help="Measure doing nothing, OpenCV, and true chroma on damaged luma.",
+)
+@click.option(
+    "--draws",
+    type=click.IntRange(min=0),
+    default=200,
+    show_default=True,
+    metavar="N",
+    help="Of the bootstrap that gives intervals of 95 %; 0: no intervals.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @_explain_errors
 def evaluate(
-    weights: Path, pairs: Path, split: str, limit: int | None, baselines: bool, as_json: bool
+    weights: Path,
+    pairs: Path,
+    split: str,
+    limit: int | None,
+    previous: Path | None,
+    baselines: bool,
+    draws: int,
+    as_json: bool,
 ) -> None:
     """Measure WEIGHTS on the held-out photographs of PAIRS.
 
-    Beside them stand doing nothing and the classical chain of OpenCV; below, the results are sliced
-    by what the photographs suffered. Errors are in units of 1/255.
+    Beside them stand doing nothing, the classical chain of OpenCV and the floor, which is the true
+    chroma on the damaged luma; below, the results are sliced by what the photographs suffered.
+    Errors, gains and losses are in units of 1/255. Distances of features need '.[pretrained]'.
 
     \b
     Example:
@@ -185,14 +206,18 @@ def evaluate(
     from tqdm import tqdm
 
     from degrade import PairReader
-    from train.measure.evaluate import Evaluation, format_table
+    from train.measure.evaluate import Evaluation
+    from train.measure.table import format_table
     from train.network.checkpoint import load_generator
 
     generator, info = load_generator(weights)
-    evaluation = Evaluation(generator, PairReader(pairs, split=split), baselines=baselines)
+    earlier = None if previous is None else load_generator(previous)[0]
+    evaluation = Evaluation(
+        generator, PairReader(pairs, split=split), previous=earlier, baselines=baselines
+    )
     for index in tqdm(evaluation.choose_pairs(limit), unit="photo", disable=None):
         evaluation.add_pair(index)
-    results = evaluation.summarise()
+    results = evaluation.summarise(draws)
     results = {"model": info.metadata.name, **results}
     for note in results["notes"]:
         click.echo(note, err=True)

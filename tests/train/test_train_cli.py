@@ -56,7 +56,7 @@ def test_run_evaluate_and_export_work_from_the_shell(
     results = json.loads(done.stdout)
     assert results["model"] == "mine"
     assert results["num_photos"] == 2
-    assert set(results["methods"]) == {"network", "nothing", "classical"}
+    assert set(results["methods"]) == {"network", "nothing", "classical", "floor"}
     for name in ("luma_psnr_db", "ssim", "delta_e", "swd", "marks_f1", "error_inside_marks"):
         assert name in results["methods"]["network"]
     assert all("network" in slice_ for slice_ in results["faults"].values())

@@ -11,13 +11,9 @@ from degrade.textures import Textures
 from train.config import CriticConfig
 from train.damage.twin import damage_of
 from train.measure.baselines import keep_as_is, restore_classically
-from train.measure.evaluate import (
-    Evaluation,
-    format_table,
-    measure_consistency_error,
-    name_faults,
-    to_tensor,
-)
+from train.measure.evaluate import Evaluation, name_faults, to_tensor
+from train.measure.pair import measure_consistency_error
+from train.measure.table import format_table
 from train.network.critic import Critic
 from train.network.generator import Generator
 from train.run.callbacks import Average

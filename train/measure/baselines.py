@@ -1,10 +1,12 @@
-"""What the network is measured against: doing nothing, and what OpenCV offers without learning."""
+"""What the network is measured against: doing nothing, OpenCV without learning, true chroma."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from restore.ycc import to_rgb, to_ycc
 
 Photo = NDArray[np.uint8]
 
@@ -45,6 +47,18 @@ def restore_classically(damaged: Photo) -> tuple[Photo, Photo]:
     lab = cv2.cvtColor(photo, cv2.COLOR_RGB2LAB)
     lab[:, :, 0] = cv2.createCLAHE(_CLAHE_CLIP, _CLAHE_TILES).apply(lab[:, :, 0])
     return _as_photo(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)), _as_photo(marks)
+
+
+def lay_true_chroma(damaged: Photo, clean: Photo) -> Photo:
+    """The floor for colours: the true chroma on the luma of the damaged photograph.
+
+    Args:
+        damaged: (H, W, 3) uint8 RGB.
+        clean: (H, W, 3) uint8 RGB.
+    """
+    ycc = [to_ycc(photo.astype(np.float32) / np.float32(255)) for photo in (damaged, clean)]
+    laid = to_rgb(np.concatenate([ycc[0][..., :1], ycc[1][..., 1:]], axis=-1))
+    return _as_photo(np.rint(255 * laid.clip(0, 1)))
 
 
 def _as_photo(array: NDArray[np.generic]) -> Photo:

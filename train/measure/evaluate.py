@@ -1,7 +1,7 @@
-"""`train evaluate`: measure weights on held-out pairs, beside doing nothing and OpenCV.
+"""`train evaluate`: measure weights on held-out pairs, beside others, doing nothing and OpenCV.
 
 Each pair is restored in one pass at its own size. Results are means over photographs, also by
-fault: the recipes tell what each photograph suffered.
+fault: the recipes tell what each photograph suffered; and measures of all photographs as a set.
 """
 
 from __future__ import annotations
@@ -17,25 +17,28 @@ from torch import Tensor
 
 from degrade import PairReader, Recipe
 from degrade.errors import UnreadablePhoto
-from train.damage.stages import Damage, redamage
+from restore.ycc import measure_own_color
 from train.damage.twin import damage_of, find_textures
-from train.errors import DataError
+from train.errors import DataError, TrainError
+from train.losses.fidelity import join_luma_chroma, split_luma_chroma
 from train.measure import metrics
-from train.measure.baselines import Photo, keep_as_is, restore_classically
+from train.measure.baselines import Photo, keep_as_is, lay_true_chroma, restore_classically
+from train.measure.classifier import Judge
+from train.measure.impressions import CleanPhoto
+from train.measure.intervals import Estimates, bootstrap_sets
+from train.measure.pair import measure_consistency_error
+from train.measure.sets import MeasuredPhoto, MeasuredSet, measure_photo
 from train.network.generator import Generator
+from train.network.global_branch import reduce_photo
 
 Method = Callable[[Photo], tuple[Photo, Photo]]
 
-# Multi-scale SSIM halves four times and needs its 11 px window at the last scale.
-_MS_SSIM_MIN_PX = 176
 # The sliced Wasserstein distance compares so many photographs at most.
 _MAX_SWD_PHOTOS = 256
-# Stands beside the names of faults for all photographs.
-_ALL = ""
 
 
 def use_generator(generator: Generator) -> Method:
-    """Restoring with a network, in one pass."""
+    """Restoring with a network, in one pass; its colour network lays colours as `restore` does."""
 
     @torch.inference_mode()
     def restore(damaged: Photo) -> tuple[Photo, Photo]:
@@ -44,12 +47,29 @@ def use_generator(generator: Generator) -> Method:
         down, right = -height % generator.alignment, -width % generator.alignment
         photo = F.pad(photo, (0, right, 0, down), mode="reflect")
         restored, logits = generator(photo.contiguous(memory_format=torch.channels_last))
+        restored = lay_colors(generator, restored[..., :height, :width], damaged)
         return (
-            to_photo(restored[..., :height, :width])[0],
+            to_photo(restored)[0],
             to_photo(torch.sigmoid(logits[..., :height, :width]))[0, :, :, 0],
         )
 
     return restore
+
+
+def lay_colors(generator: Generator, restored: Tensor, damaged: Photo) -> Tensor:
+    """Give a restored photograph (1, 3, H, W) the colours of the colour network, if there is one.
+
+    They count as much as the damaged photograph has none of its own.
+    """
+    share = 1 - measure_own_color(damaged.astype(np.float32) / np.float32(255))
+    if generator.color_network is None or share == 0:
+        return restored
+    luma, own = split_luma_chroma(restored.clamp(0, 1))
+    reduced = reduce_photo(luma, generator.config.color_px)
+    no_hints = reduced.new_zeros(1, 3, *reduced.shape[-2:])
+    chroma = generator.color_network(reduced, no_hints)
+    laid = F.interpolate(chroma, size=luma.shape[-2:], mode="bilinear")
+    return join_luma_chroma(luma, own + share * (laid - own))
 
 
 def to_tensor(photo: Photo) -> Tensor:
@@ -80,22 +100,35 @@ class Evaluation:
     """Measurements of a network, and of what it is compared with, pair by pair.
 
     Attributes:
-        methods: What is measured, by name.
+        methods: What restores, by name.
+        names: Of all that is measured.
         notes: Sentences on what is left out.
     """
 
-    def __init__(self, generator: Generator, reader: PairReader, *, baselines: bool = True) -> None:
+    def __init__(
+        self,
+        generator: Generator,
+        reader: PairReader,
+        *,
+        previous: Generator | None = None,
+        baselines: bool = True,
+    ) -> None:
         """Begin with no pairs.
 
         Args:
             generator: In evaluation mode.
             reader: The pairs, usually the held-out ones.
-            baselines: Also measure doing nothing and the classical chain.
+            previous: Another one to measure beside it.
+            baselines: Also measure doing nothing, the classical chain, and the floor: the true
+                chroma on the damaged luma.
         """
         self.reader = reader
         self.methods: dict[str, Method] = {"network": use_generator(generator)}
+        if previous is not None:
+            self.methods["previous"] = use_generator(previous)
         if baselines:
             self.methods |= {"nothing": keep_as_is, "classical": restore_classically}
+        self.names = [*self.methods, *(["floor"] if baselines else [])]
         self.notes: list[str] = []
         self._textures = find_textures(reader)
         if self._textures is None:
@@ -103,13 +136,16 @@ class Evaluation:
                 f"{reader.path}: built with other textures than this version's, so that its damage "
                 "can't be repeated; consistency is left out"
             )
+        self._judge: Judge | None = None
+        try:
+            self._judge = Judge()
+        except TrainError as error:
+            self.notes.append(str(error))
         self._num_broken = 0
         self._faults: list[list[str]] = []
-        self._rows: dict[str, list[dict[str, float]]] = {name: [] for name in self.methods}
-        self._scores: dict[str, dict[str, Tensor]] = {
-            name: defaultdict(_no_scores) for name in self.methods
-        }
-        self._photos: dict[str, list[Tensor]] = {name: [] for name in (*self.methods, "clean")}
+        self._sources: list[str] = []
+        self._measured: dict[str, list[MeasuredPhoto]] = {name: [] for name in self.names}
+        self._photos: dict[str, list[Tensor]] = {name: [] for name in (*self.names, "clean")}
 
     def choose_pairs(self, limit: int | None = None) -> list[int]:
         """Indices of so many pairs, spread over all; by default of all."""
@@ -125,33 +161,39 @@ class Evaluation:
             self._num_broken += 1
             return
         clean, marks = to_tensor(pair.clean), to_tensor(pair.marks)
-        faults = name_faults(pair.recipe)
-        self._faults.append(faults)
+        damaged, looked_at = to_tensor(pair.damaged), CleanPhoto(clean, self._judge)
+        self._faults.append(name_faults(pair.recipe))
+        self._sources.append(pair.recipe.key)
         damage = None
         if self._textures is not None:
             damage = damage_of(pair.recipe, self._textures, *pair.clean.shape[:2])
         keep = len(self._photos["clean"]) < _MAX_SWD_PHOTOS
         if keep:
             self._photos["clean"].append(clean)
-        for name, method in self.methods.items():
-            restored, found = map(to_tensor, method(pair.damaged))
-            row = measure_pair(restored, found, clean, marks)
+        for name in self.names:
+            if name in self.methods:
+                restored, found = map(to_tensor, self.methods[name](pair.damaged))
+            else:
+                restored = to_tensor(lay_true_chroma(pair.damaged, pair.clean))
+                found = torch.zeros_like(marks)
+            measured = measure_photo(damaged, restored, found, looked_at, marks)
             if damage is not None:
-                damaged = to_tensor(pair.damaged)
-                row["consistency"] = measure_consistency_error(restored, damaged, damage)
-            self._rows[name].append(row)
-            counts = metrics.count_scores(found, marks)
-            for fault in (_ALL, *faults):
-                self._scores[name][fault] += counts
+                error = measure_consistency_error(restored, damaged, damage)
+                measured.values["consistency"] = error
+            self._measured[name].append(measured)
             if keep:
                 self._photos[name].append(restored)
 
-    def summarise(self) -> dict[str, Any]:
+    def summarise(self, num_draws: int = 0) -> dict[str, Any]:
         """What was measured of all pairs so far.
 
+        Args:
+            num_draws: Of the bootstrap over source photographs, for intervals; 0: none.
+
         Returns:
-            JSON values: `num_photos`, `num_broken`, `methods` (mean of each metric by method) and
-            `faults` (by fault: number of photographs, and means of each method), and `notes`.
+            JSON values: `num_photos`, `num_broken`, `methods` (each metric by method), `faults` (by
+            fault: number of photographs, and means of each method), `notes`, and, if drawn,
+            `intervals` (low and high of each metric by method, 95 %).
 
         Raises:
             DataError: If no pair could be read.
@@ -160,98 +202,40 @@ class Evaluation:
             raise DataError(
                 f"{self.reader.path}: no pair could be read; build some, or run degrade verify"
             )
-        results = {name: summarise(self._rows[name]) for name in self.methods}
+        sets = {name: MeasuredSet(photos) for name, photos in self._measured.items()}
+        results = {name: measured.summarise() for name, measured in sets.items()}
         clean = self._photos["clean"]
-        for name in self.methods:
-            results[name]["marks_ap"] = metrics.summarise_ap(self._scores[name][_ALL])
+        for name in self.names:
             results[name]["swd"] = metrics.measure_swd(
                 _cut_common(self._photos[name], clean), _cut_common(clean, clean)
             )
-        return {
+        summary = {
             "num_photos": len(self._faults),
             "num_broken": self._num_broken,
             "methods": results,
-            "faults": _slice_by_fault(self._faults, self._rows, self._scores),
+            "faults": _slice_by_fault(self._faults, sets),
             "notes": self.notes,
+        }
+        if num_draws:
+            summary["intervals"] = self._estimate(sets, num_draws)
+        return summary
+
+    def _estimate(
+        self, sets: dict[str, MeasuredSet], num_draws: int
+    ) -> dict[str, dict[str, list[float]]]:
+        """Intervals by method and metric."""
+        summaries = {name: measured.summarise for name, measured in sets.items()}
+        estimates: Estimates = bootstrap_sets(
+            summaries, self._sources, ours=[], num_draws=num_draws, rng=np.random.default_rng(0)
+        )[0]
+        return {
+            name: {metric: [found.low, found.high] for metric, found in table.items()}
+            for name, table in estimates.items()
         }
 
 
-def measure_pair(restored: Tensor, found: Tensor, clean: Tensor, marks: Tensor) -> dict[str, float]:
-    """Every metric of one photograph.
-
-    Args:
-        restored: (1, 3, H, W).
-        found: (1, 1, H, W) marks as found, in [0, 1].
-        clean: (1, 3, H, W).
-        marks: (1, 1, H, W).
-
-    Returns:
-        By name; errors are in units of 1/255. Names that start with an underscore are counts, to be
-        summed by `summarise`.
-    """
-    from torchmetrics.functional.image import (
-        multiscale_structural_similarity_index_measure as ms_ssim,
-    )
-    from torchmetrics.functional.image import structural_similarity_index_measure as ssim
-
-    error = 255 * metrics.measure_luma_error(restored, clean)
-    hit, wrong, missed = metrics.count_marks(found - 0.5, marks)[0].tolist()
-    true_colorfulness = float(metrics.measure_colorfulness(clean))
-    colorfulness = float(metrics.measure_colorfulness(restored))
-    row = {
-        "luma_psnr_db": float(metrics.measure_luma_psnr(restored, clean)),
-        "ssim": float(torch.as_tensor(ssim(restored, clean, data_range=1.0))),
-        "delta_e": float(metrics.measure_delta_e(restored, clean)),
-        "colorfulness": colorfulness,
-        "colorfulness_error": abs(colorfulness - true_colorfulness),
-        "_true_colorfulness": true_colorfulness,
-        "_inside_error": float((error * marks).sum()),
-        "_inside": float(marks.sum()),
-        "_outside_error": float((error * (1 - marks)).sum()),
-        "_outside": float((1 - marks).sum()),
-        "_hit": hit,
-        "_wrong": wrong,
-        "_missed": missed,
-    }
-    if min(clean.shape[-2:]) >= _MS_SSIM_MIN_PX:
-        row["ms_ssim"] = float(ms_ssim(restored, clean, data_range=1.0))
-    return row
-
-
-def measure_consistency_error(restored: Tensor, damaged: Tensor, damage: Damage) -> float:
-    """Mean absolute difference, in 1/255, of a restoration, damaged again, from its input.
-
-    Args:
-        restored: (1, 3, H, W).
-        damaged: (1, 3, H, W), the input.
-        damage: That the input has suffered.
-    """
-    return 255 * float((redamage(restored, damage) - damaged).abs().mean())
-
-
-def summarise(rows: list[dict[str, float]]) -> dict[str, float]:
-    """Means of the metrics of several photographs; errors and F1 are over all their pixels."""
-    totals: dict[str, float] = defaultdict(float)
-    for row in rows:
-        for name, value in row.items():
-            totals[name] += value
-    means = {n: t / len(rows) for n, t in totals.items() if n in rows[0] and not n.startswith("_")}
-    means["colorfulness_frac"] = totals["colorfulness"] / max(totals["_true_colorfulness"], 1e-9)
-    means["error_inside_marks"] = totals["_inside_error"] / max(totals["_inside"], 1e-9)
-    means["error_outside_marks"] = totals["_outside_error"] / max(totals["_outside"], 1e-9)
-    counts = torch.tensor([[totals["_hit"], totals["_wrong"], totals["_missed"]]])
-    means["marks_f1"] = metrics.summarise_f1(counts)
-    return means
-
-
-def _no_scores() -> Tensor:
-    return torch.zeros(2, 256, dtype=torch.float64)
-
-
 def _slice_by_fault(
-    faults: list[list[str]],
-    rows: dict[str, list[dict[str, float]]],
-    scores: dict[str, dict[str, Tensor]],
+    faults: list[list[str]], sets: dict[str, MeasuredSet]
 ) -> dict[str, dict[str, Any]]:
     """Means over the photographs that have each fault; the costliest come first."""
     members: dict[str, list[int]] = defaultdict(list)
@@ -261,9 +245,8 @@ def _slice_by_fault(
     slices: dict[str, dict[str, Any]] = {}
     for fault, numbers in members.items():
         slices[fault] = {"num_photos": len(numbers)}
-        for method in rows:
-            slices[fault][method] = summarise([rows[method][i] for i in numbers])
-            slices[fault][method]["marks_ap"] = metrics.summarise_ap(scores[method][fault])
+        for method, measured in sets.items():
+            slices[fault][method] = measured.summarise_photos(numbers)
     return dict(sorted(slices.items(), key=lambda item: item[1]["network"]["luma_psnr_db"]))
 
 
@@ -276,21 +259,3 @@ def _cut_common(photos: list[Tensor], sizes: list[Tensor]) -> Tensor:
         top, left = (photo.shape[-2] - height) // 2, (photo.shape[-1] - width) // 2
         cut.append(photo[..., top : top + height, left : left + width])
     return torch.cat(cut)
-
-
-def format_table(results: dict[str, Any]) -> str:
-    """The results as a plain table."""
-    methods = results["methods"]
-    names = list(methods["network"])
-    lines = [f"{results['num_photos']} photographs", ""]
-    lines.append(f"{'':24}" + "".join(f"{m:>12}" for m in methods))
-    for name in names:
-        lines.append(f"{name:24}" + "".join(f"{methods[m][name]:12.3f}" for m in methods))
-    lines += ["", f"{'fault':28}{'photographs':>12}{'L-PSNR':>10}{'nothing':>10}{'delta E':>10}"]
-    for fault, slice_ in results["faults"].items():
-        nothing = slice_.get("nothing", {}).get("luma_psnr_db", float("nan"))
-        lines.append(
-            f"{fault:28}{slice_['num_photos']:12}{slice_['network']['luma_psnr_db']:10.2f}"
-            f"{nothing:10.2f}{slice_['network']['delta_e']:10.2f}"
-        )
-    return "\n".join(lines)

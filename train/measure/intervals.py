@@ -86,18 +86,40 @@ def bootstrap(
     """
     if not groups or any(len(r) != len(groups) for r in rows.values()):
         raise ValueError("every method needs one row for each photograph, and at least one")
+    summaries = {
+        method: lambda drawn, r=r: summarise([r[i] for i in drawn]) for method, r in rows.items()
+    }
+    return bootstrap_sets(summaries, groups, ours=ours, num_draws=num_draws, rng=rng)
+
+
+def bootstrap_sets(
+    summaries: Mapping[str, Callable[[list[int]], Summary]],
+    groups: Sequence[str],
+    *,
+    ours: Sequence[str],
+    num_draws: int,
+    rng: np.random.Generator,
+) -> tuple[Estimates, dict[str, Estimates]]:
+    """Like `bootstrap`, of methods that sum up photographs by their numbers.
+
+    Args:
+        summaries: By method, from numbers of photographs, which may repeat, to metrics.
+        groups: The source photograph of each.
+        ours: The methods that all others are compared with.
+        num_draws: How often the photographs are drawn.
+        rng: Of the draws.
+
+    Returns:
+        As `bootstrap` does.
+    """
     draws = draw_groups(groups, num_draws, rng)
-    whole = {method: summarise(list(r)) for method, r in rows.items()}
-    drawn = {
-        method: [summarise([r[i] for i in draw]) for draw in draws] for method, r in rows.items()
-    }
+    whole = {method: s(list(range(len(groups)))) for method, s in summaries.items()}
+    drawn = {method: [s(draw) for draw in draws] for method, s in summaries.items()}
     values = {
-        method: {
-            name: _enclose(whole[method][name], [draw[name] for draw in drawn[method]])
-            for name in whole[method]
-        }
-        for method in rows
-    }
+        method: {name: _enclose(value, [draw[name] for draw in drawn[method]])
+                 for name, value in metrics.items()}
+        for method, metrics in whole.items()
+    }  # fmt: skip
     differences: dict[str, Estimates] = {}
     for our in ours:
         differences[our] = {
@@ -109,7 +131,7 @@ def bootstrap(
                 for name in whole[our]
                 if name in whole[method]
             }
-            for method in rows
+            for method in summaries
             if method not in ours
         }
     return values, differences

@@ -1,0 +1,31 @@
+"""The results of `train evaluate` as text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def format_table(results: dict[str, Any]) -> str:
+    """The results as a plain table, with intervals where they were drawn."""
+    methods = results["methods"]
+    intervals = results.get("intervals", {})
+    width = 29 if intervals else 12
+    lines = [f"{results['num_photos']} photographs", ""]
+    lines.append(f"{'':24}" + "".join(f"{m:>{width}}" for m in methods))
+    for name in methods["network"]:
+        cells = [_show(methods[m][name], intervals.get(m, {}).get(name)) for m in methods]
+        lines.append(f"{name:24}" + "".join(f"{cell:>{width}}" for cell in cells))
+    lines += ["", f"{'fault':28}{'photographs':>12}{'L-PSNR':>10}{'nothing':>10}{'delta E':>10}"]
+    for fault, slice_ in results["faults"].items():
+        nothing = slice_.get("nothing", {}).get("luma_psnr_db", float("nan"))
+        lines.append(
+            f"{fault:28}{slice_['num_photos']:12}{slice_['network']['luma_psnr_db']:10.2f}"
+            f"{nothing:10.2f}{slice_['network']['delta_e']:10.2f}"
+        )
+    return "\n".join(lines)
+
+
+def _show(value: float, interval: list[float] | None) -> str:
+    if interval is None:
+        return f"{value:.3f}"
+    return f"{value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"
