@@ -28,7 +28,8 @@ from benchmarks.foreign import (
     damage_like_real_esrgan,
     seed_photo,
 )
-from benchmarks.large import VAL_FRAC, find_photos, read_photo
+from benchmarks.heldout import VAL_FRAC
+from benchmarks.large import find_photos, read_photo
 from benchmarks.machine import RESULTS, describe_machine
 from benchmarks.measured import describe_section, find_judge, measure_section
 from benchmarks.outlines import draw_hairs, lay_hairs

@@ -1,8 +1,4 @@
-"""Large held-out photographs at native resolution, for the benchmarks of marks and foreign damage.
-
-A photograph is held out by the hash of its name without folder and suffix, as `degrade build` holds
-out keys, so that one split serves all folders.
-"""
+"""Large held-out photographs at native resolution, for the benchmarks of marks and foreign damage."""
 
 from __future__ import annotations
 
@@ -15,9 +11,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.heldout import find_heldout
+
 Photo = NDArray[np.uint8]
 
-VAL_FRAC = 0.05
 _GOLDEN_RATIO = 0.6180339887498949
 
 
@@ -47,23 +44,11 @@ def find_photos(
     Raises:
         click.ClickException: If there are none.
     """
-    from degrade.build.plan import find_split
-
-    excluded = set() if exclude is None else set(exclude.read_text("utf-8").splitlines())
-    files: dict[str, Path] = {}
-    for folder in folders:
-        for file in folder.iterdir():
-            if file.is_file() and file.stem not in excluded:
-                files.setdefault(file.stem, file)
-    names = sorted(name for name in files if find_split(name, val_frac) == "val")
-    if not names:
-        raise click.ClickException(
-            f"{folders[0]}: no held-out photographs; name more folders or a larger --val-frac"
-        )
+    files = find_heldout(folders, exclude, val_frac)
     # Names from one origin stand together: steps of the golden ratio visit all origins early.
-    steps = [(i * _GOLDEN_RATIO) % 1 for i in range(len(names))]
+    steps = [(i * _GOLDEN_RATIO) % 1 for i in range(len(files))]
     order = np.argsort(steps, kind="stable")[:limit]
-    return [files[names[i]] for i in sorted(order)]
+    return [files[i] for i in sorted(order)]
 
 
 def read_photo(file: Path, side_px: int | None = None) -> LargePhoto:

@@ -30,7 +30,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.foreign import seed_photo
-from benchmarks.large import VAL_FRAC, LargePhoto, find_photos, read_photo
+from benchmarks.heldout import VAL_FRAC
+from benchmarks.large import LargePhoto, find_photos, read_photo
 from benchmarks.machine import RESULTS, describe_machine
 from benchmarks.marks_report import HAIRS, OUTLINES, UNMARKED, format_marks, judge_marks
 from benchmarks.measured import to_json

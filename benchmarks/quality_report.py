@@ -134,4 +134,9 @@ def _line(label: str, cells: list[str]) -> str:
 def _show(estimate: dict[str, float] | None) -> str:
     if estimate is None:
         return "-"
-    return f"{estimate['value']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]"
+    value, low, high = (_round(estimate[name]) for name in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
+
+
+def _round(value: float) -> str:
+    return f"{value:.3f}" if abs(value) < 100 else f"{value:.1f}"

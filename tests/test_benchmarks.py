@@ -33,7 +33,17 @@ from train.measure.baselines import keep_as_is
 from train.measure.intervals import bootstrap, draw_groups
 
 ROOT = Path(__file__).resolve().parent.parent
-SCRIPTS = ("ablations", "baselines", "build_speed", "quality", "restore_speed", "train_speed")
+SCRIPTS = (
+    "ablations",
+    "baselines",
+    "blind",
+    "build_speed",
+    "color",
+    "quality",
+    "restore_speed",
+    "train_speed",
+    "votes",
+)
 
 
 @pytest.fixture(scope="module")

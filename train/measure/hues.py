@@ -15,8 +15,9 @@ from train.losses.fidelity import split_luma_chroma
 from train.measure.metrics import convert_to_lab
 
 NUM_HUES = 24
-# Chroma of L*a*b* that nobody sees as a colour: rounding gives greys a hue, too.
-_MIN_CHROMA = 1.0
+# Chroma of L*a*b* that nobody sees as a colour: rounding gives greys a hue, too, in L*a*b* of 8
+# bits by up to 1.4.
+_MIN_CHROMA = 2.0
 # From one pixel to the next, a change by fewer than two levels of 8 bits is none.
 _SAME = 2 / 255
 # Below this mean chroma a set of photographs is grey and has no colours to leak.

@@ -73,7 +73,12 @@ def convert_to_lab(photo: Tensor) -> Tensor:
 
 
 def measure_delta_e(restored: Tensor, clean: Tensor) -> Tensor:
-    """Mean colour difference ΔE2000: 1 is just visible.
+    """Mean colour difference ΔE2000: 1 is just visible."""
+    return map_delta_e(restored, clean).mean((1, 2))
+
+
+def map_delta_e(restored: Tensor, clean: Tensor) -> Tensor:
+    """Colour difference ΔE2000 of each pixel, (N, H, W).
 
     Source:
         Sharma, Wu, Dalal 2005, "The CIEDE2000 color-difference formula", eq. 2-22.
@@ -112,7 +117,7 @@ def measure_delta_e(restored: Tensor, clean: Tensor) -> Tensor:
     sc, sh = 1 + 0.045 * chroma, 1 + 0.015 * chroma * t
     rt = -torch.sin(torch.deg2rad(2 * theta)) * rc
     square = (dl / sl) ** 2 + (dc / sc) ** 2 + (dhh / sh) ** 2 + rt * (dc / sc) * (dhh / sh)
-    return square.clamp(min=0).sqrt().mean((1, 2)).float()
+    return square.clamp(min=0).sqrt().float()
 
 
 def count_marks(logits: Tensor, marks: Tensor) -> Tensor:

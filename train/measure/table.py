@@ -29,5 +29,9 @@ def format_table(results: dict[str, Any]) -> str:
 
 def _show(value: float, interval: list[float] | None) -> str:
     if interval is None:
-        return f"{value:.3f}"
-    return f"{value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"
+        return _round(value)
+    return f"{_round(value)} [{_round(interval[0])}, {_round(interval[1])}]"
+
+
+def _round(value: float) -> str:
+    return f"{value:.3f}" if abs(value) < 100 else f"{value:.1f}"
