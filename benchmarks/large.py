@@ -1,4 +1,4 @@
-"""Large held-out photographs at native resolution, for the benchmarks of marks and foreign damage."""
+"""Large held-out photographs at their own size, for the benchmarks of marks and foreign damage."""
 
 from __future__ import annotations
 

@@ -115,7 +115,8 @@ def test_marks_that_do_not_show_are_not_asked_for() -> None:
 def test_classical_fill_finds_and_fills_hairs_of_its_ink(ink: str) -> None:
     """On an even photograph it finds them all and leaves no trace of them; of the other, none."""
     clean = paint_even()
-    marked = lay_hairs(clean, draw_hairs(96, 96, np.random.default_rng(2)), ink)
+    hairs = draw_hairs(96, 96, np.random.default_rng(2))[:2]
+    marked = lay_hairs(clean, hairs, ink)
     restored, found = marks.fill_classically(marked.damaged, ink)
     row = marks.measure_task(
         marks.Task("hairs", (), "a", clean, marked, ink), lambda damaged, ink: (restored, found)
@@ -123,7 +124,7 @@ def test_classical_fill_finds_and_fills_hairs_of_its_ink(ink: str) -> None:
     assert row.slices["all"].recall > 0.95
     assert np.abs(restored.astype(int) - clean).mean() < 1
     other = "dark" if ink == "light" else "light"
-    assert marks.fill_classically(marked.damaged, other)[1].mean() < found.mean() / 4
+    assert not marks.fill_classically(marked.damaged, other)[1].any()
 
 
 def test_marks_benchmark_tells_a_perfect_method_from_an_idle_one(photos: Path) -> None:
@@ -171,8 +172,11 @@ def test_marks_bars_are_missed_by_false_alarms_and_bad_fills() -> None:
             "ours_minus": {"ours": {"classical": {"inside_error": estimate(1.0)}}},
         },
     }
-    verdicts = {bar["claim"].split(" ")[-3]: bar["met"] for bar in judge_marks(sections, "ours")}
-    assert sorted(verdicts.values()) == [False, False, True]
+    verdicts = {bar["claim"]: bar["met"] for bar in judge_marks(sections, "ours")}
+    assert len(verdicts) == 3
+    assert [claim for claim, met in verdicts.items() if met] == [
+        "white hairs: recall at least 0.97"
+    ]
 
 
 def test_likeness_bars_ask_for_each_face_that_is_lost() -> None:
@@ -204,9 +208,9 @@ def test_large_photographs_are_held_out_as_builds_do(photos: Path, tmp_path: Pat
 def test_large_photographs_are_reduced_only_where_asked(photos: Path) -> None:
     """The short side becomes what is asked for, and never more than it was."""
     file = photos / "photo_0.png"
-    assert read_photo(file).photo.shape == (96, 80, 3)
+    assert read_photo(file).photo.shape == (80, 96, 3)
     assert min(read_photo(file, 40).photo.shape[:2]) == 40
-    assert read_photo(file, 400).photo.shape == (96, 80, 3)
+    assert read_photo(file, 400).photo.shape == (80, 96, 3)
 
 
 def test_unreadable_photographs_and_missing_outlines_are_named(tmp_path: Path) -> None:

@@ -84,18 +84,19 @@ class Details:
         return results
 
     def _find_kinds(self, pair: Pair) -> dict[str, Places]:
-        """Where the visible marks of each kind are."""
-        if self._textures is None:
+        """Where the visible marks of each kind are; of several, the most opaque counts."""
+        if self._textures is None or not pair.recipe.marks:
             return {}
-        marks, kinds = pair.recipe.marks, {}
+        marks, opacities = pair.recipe.marks, []
+        kinds = sorted({mark.kind for mark in marks})
         height, width = pair.marks.shape
         ratio = min(height / pair.recipe.height_px, width / pair.recipe.width_px)
-        for kind in sorted({mark.kind for mark in marks}):
+        for kind in kinds:
             chosen = [mark for mark in marks if mark.kind == kind]
             layers = mark_layers(chosen, self._textures, height, width, ratio)
-            opacity = np.max([layer.mask for layer in layers], axis=0)
-            kinds[kind] = (opacity >= MIN_OPACITY) & (pair.marks >= MIN_OPACITY)
-        return kinds
+            opacities.append(np.max([layer.mask for layer in layers], axis=0))
+        strongest, visible = np.argmax(opacities, axis=0), pair.marks >= MIN_OPACITY
+        return {kind: visible & (strongest == i) for i, kind in enumerate(kinds)}
 
 
 def format_details(results: dict[str, Any]) -> str:

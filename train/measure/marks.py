@@ -177,17 +177,18 @@ def format_slices(slices: Mapping[str, Mapping[str, float | None]]) -> str:
 def measure_widths(places: Places) -> Field:
     """Width in px, rounded up to an end of `_WIDTHS_PX`, of the mark at each place (H, W).
 
-    A pixel is in a mark that is wider than w if a disc of w + 1 px that holds it fits in.
+    A pixel is in a mark that is wider than w if a disc of w + 1 px fits into the mark near it, so
+    that corners and ends count as wide as the rest.
     """
     widths = np.full(places.shape, _WIDTHS_PX[0], np.float32)
     wider = (*_WIDTHS_PX[1:], _WIDTHS_PX[-1] + 1)
-    mask = np.pad(places.astype(np.uint8), 1)  # the picture's edge ends a mark, too
+    mask = places.astype(np.uint8)
     for width, value in zip(_WIDTHS_PX, wider, strict=True):
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width + 1, width + 1))
         if width + 1 == 3:
             disc[:] = 1  # OpenCV's disc of 3 px is a cross, which fits into slanted lines of 2 px
-        opened = cv2.morphologyEx(mask, cv2.MORPH_OPEN, disc)[1:-1, 1:-1]
-        widths[opened > 0] = value
+        opened = cv2.morphologyEx(mask, cv2.MORPH_OPEN, disc)
+        widths[(cv2.dilate(opened, disc) > 0) & places] = value
     return widths
 
 
