@@ -247,6 +247,14 @@ def test_gain_over_doing_nothing_is_asked_for_under_each_damage() -> None:
     assert [bar["met"] for bar in bars] == [False, True]
 
 
+def test_hairs_are_to_be_filled_as_well_as_the_top_hat_does() -> None:
+    """A gain over doing nothing is not enough where the classical fill leaves less error."""
+    gain, worse = ({"value": v, "low": v, "high": v} for v in (2.0, 0.1))
+    minus = {"nothing": {"luma_psnr_db": gain}, "top-hat fill": {"error_inside_marks": worse}}
+    bars = foreign_large.judge_gains({foreign_large.HAIRS: {"ours_minus": {"ours": minus}}})
+    assert [bar["met"] for bar in bars] == [True, False]
+
+
 def test_conditions_take_turns_over_photographs() -> None:
     """Four photographs with two outlines each see all eight conditions."""
     seen = []
