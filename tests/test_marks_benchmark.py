@@ -92,6 +92,7 @@ def test_outline_keeps_its_own_resolution_on_photographs_of_any_size() -> None:
     lines = places if places[:, 0].any() and not places[:, 0].all() else places.T
     starts = np.flatnonzero(np.diff(np.pad(lines[:, 0].astype(int), 1)) != 0)
     assert set(np.diff(starts)[::2][1:-1]) <= {3, 6}  # 6 where mirror images meet
+    assert places.mean() == pytest.approx((paint_outline(64) > 0).mean(), abs=0.03)
 
 
 @pytest.mark.parametrize(("ink", "value"), [("light", 255), ("dark", 0)])

@@ -67,9 +67,9 @@ def test_marks_are_sliced_by_their_width(width_px: int, slice_: str) -> None:
 
 
 def test_widths_of_slanted_lines_are_not_overrated() -> None:
-    """A diagonal line of two pixels a row is thin."""
-    marks = np.eye(64, dtype=bool) | np.eye(64, k=1, dtype=bool)
-    assert measure_widths(marks)[marks].max() == 2
+    """A diagonal line of three pixels a row is only two across."""
+    marks = np.abs(np.subtract.outer(np.arange(64), np.arange(64))) <= 1
+    assert measure_widths(marks)[8:-8].max() == 2
 
 
 @pytest.mark.parametrize("change", [10, 25, -50, 100])
@@ -87,6 +87,9 @@ def test_precision_by_width_is_by_what_was_found() -> None:
     counts = count_slices(np.zeros((64, 64, 3), np.uint8), found, marks)
     assert counts["width to 2 px"].precision == 1
     assert counts["width over 8 px"].precision == 0
+    broad = count_slices(np.zeros((64, 64, 3), np.uint8), paint_row(9, 4), marks)
+    assert broad["width to 4 px"].precision == 1
+    assert broad["width to 2 px"].found == 0
 
 
 def test_recall_by_kind_is_of_the_marks_of_that_kind() -> None:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -138,6 +139,25 @@ def test_evaluation_slices_marks_by_kind(tmp_path: Path) -> None:
     assert kinds
     assert sum(s["num_true"] for s in kinds.values()) == slices["nothing"]["all"]["num_true"] > 0
     assert slices["nothing"]["all"]["recall"] == 0
+
+
+@pytest.mark.parametrize(
+    ("confidence", "off_px", "found"), [(1.0, 0, True), (0.6, 0, False), (1.0, 60, False)]
+)
+def test_face_is_found_again_only_for_sure_and_at_its_place(
+    confidence: float, off_px: int, found: bool
+) -> None:
+    """A doubtful box, or one of another face beside it, doesn't count."""
+
+    def detect(photo: Photo, _: int) -> list[SimpleNamespace]:
+        center = SimpleNamespace(x=photo.shape[1] / 2 + off_px, y=photo.shape[0] / 2)
+        rect = SimpleNamespace(center=lambda: center)
+        return [SimpleNamespace(rect=rect, confidence=confidence)]
+
+    recognizer = Recognizer.__new__(Recognizer)
+    recognizer._detect = detect
+    face = Face(30, 20, 50, None, np.zeros(128))
+    assert recognizer.finds_again(np.zeros((64, 64, 3), np.uint8), face) is found
 
 
 @pytest.mark.slow

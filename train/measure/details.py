@@ -84,7 +84,7 @@ class Details:
         return results
 
     def _find_kinds(self, pair: Pair) -> dict[str, Places]:
-        """Where the visible marks of each kind are; of several, the most opaque counts."""
+        """Where each kind is the most opaque of all marks."""
         if self._textures is None or not pair.recipe.marks:
             return {}
         marks, opacities = pair.recipe.marks, []
@@ -95,8 +95,8 @@ class Details:
             chosen = [mark for mark in marks if mark.kind == kind]
             layers = mark_layers(chosen, self._textures, height, width, ratio)
             opacities.append(np.max([layer.mask for layer in layers], axis=0))
-        strongest, visible = np.argmax(opacities, axis=0), pair.marks >= MIN_OPACITY
-        return {kind: visible & (strongest == i) for i, kind in enumerate(kinds)}
+        strongest = np.argmax(opacities, axis=0)
+        return {kind: strongest == i for i, kind in enumerate(kinds)}
 
 
 def format_details(results: dict[str, Any]) -> str:
