@@ -155,7 +155,13 @@ def lay_hairs(clean: Photo, hairs: Sequence[Hair], ink: str) -> Marked:
     """Lay flat, opaque hairs of the ink "light" or "dark" over a photograph (H, W, 3)."""
     mask = np.zeros(clean.shape[:2], np.uint8)
     for points, width_px in hairs:
-        cv2.polylines(mask, [np.rint(points).astype(np.int32)], False, 255, width_px)
+        # OpenCV's own lines of 2 and 3 px are up to 5 px wide where pieces meet.
+        line = np.zeros_like(mask)
+        cv2.polylines(line, [np.rint(points).astype(np.int32)], False, 255, 1)
+        pen = np.ones((width_px, width_px), np.uint8)
+        if width_px == max(_HAIR_WIDTHS_PX):
+            pen = cv2.getStructuringElement(cv2.MORPH_CROSS, (width_px, width_px))
+        np.maximum(mask, cv2.dilate(line, pen), out=mask)
     damaged = clean.copy()
     damaged[mask > 0] = HAIR_INKS[ink]
     return _find_visible(clean, damaged, mask > 0)

@@ -26,6 +26,7 @@ from benchmarks.outlines import (
     read_outlines,
 )
 from degrade.build.plan import find_split
+from train.measure.marks import measure_widths
 
 ROOT = Path(__file__).resolve().parent.parent
 Photo = NDArray[np.uint8]
@@ -103,6 +104,8 @@ def test_hairs_are_flat_thin_and_opaque(ink: str, value: int) -> None:
     assert marked.marks.any()
     assert np.all(marked.damaged[marked.marks] == value)
     assert np.all(marked.damaged[~marked.marks] == 128)
+    for hair in draw_hairs(96, 96, np.random.default_rng(1)):
+        assert measure_widths(lay_hairs(clean, [hair], ink).marks).max() <= 4
 
 
 def test_marks_that_do_not_show_are_not_asked_for() -> None:
