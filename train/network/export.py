@@ -46,7 +46,7 @@ Precision = Literal["fp32", "fp16", "int8"]
 _MIN_HALVED = 8
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # ZIP's first moment: equal weights give equal bytes
 # Native layers of repair.onnx run in as many strips: a window takes half the memory.
-_NUM_STRIPS = 4
+_NUM_STRIPS = 8
 # A probability of marks up to this counts as none, as in the generator's own gate.
 _DOUBT = 0.05
 
