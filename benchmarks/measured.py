@@ -27,7 +27,10 @@ FLOOR = "floor"
 # The sliced Wasserstein distance compares sets: it is measured on so many photographs at a time.
 _SET_PHOTOS = 16
 # Of what can't be measured where there are no marks.
-_OF_MARKS = ("error_inside_marks", "marks_f1", "marks_ap", "marks_gain", "marks_loss")
+_OF_MARKS = (
+    "error_inside_marks", "error_inside_found", "error_inside_missed", "marks_f1", "marks_ap",
+    "marks_recall", "marks_precision", "marks_gain", "marks_loss",
+)  # fmt: skip
 
 
 class Measured(NamedTuple):

@@ -174,6 +174,11 @@ def run(
     help="Measure doing nothing, OpenCV, and true chroma on damaged luma.",
 )
 @click.option(
+    "--likeness/--no-likeness",
+    default=True,
+    help="Compare faces, where '.[bench]' is installed.",
+)
+@click.option(
     "--draws",
     type=click.IntRange(min=0),
     default=200,
@@ -190,6 +195,7 @@ def evaluate(
     limit: int | None,
     previous: Path | None,
     baselines: bool,
+    likeness: bool,
     draws: int,
     as_json: bool,
 ) -> None:
@@ -197,7 +203,8 @@ def evaluate(
 
     Beside them stand doing nothing, the classical chain of OpenCV and the floor, which is the true
     chroma on the damaged luma; below, the results are sliced by what the photographs suffered.
-    Errors, gains and losses are in units of 1/255. Distances of features need '.[pretrained]'.
+    Errors, gains and losses are in units of 1/255. Distances of features need '.[pretrained]',
+    likeness '.[bench]'.
 
     \b
     Example:
@@ -213,7 +220,11 @@ def evaluate(
     generator, info = load_generator(weights)
     earlier = None if previous is None else load_generator(previous)[0]
     evaluation = Evaluation(
-        generator, PairReader(pairs, split=split), previous=earlier, baselines=baselines
+        generator,
+        PairReader(pairs, split=split),
+        previous=earlier,
+        baselines=baselines,
+        likeness=likeness,
     )
     for index in tqdm(evaluation.choose_pairs(limit), unit="photo", disable=None):
         evaluation.add_pair(index)

@@ -152,7 +152,7 @@ def test_untrained_network_measures_as_doing_nothing(tmp_path: Path) -> None:
     """The identity scores what the first baseline scores, on every metric and fault."""
     reader = PairReader(build_pairs(tmp_path, num_photos=8), split="train")
     generator = Generator(TINY.generator).eval()
-    results = evaluate(Evaluation(generator, reader), 4)
+    results = evaluate(Evaluation(generator, reader, likeness=False), 4)
     assert results["num_photos"] == 4
     assert results["num_broken"] == 0
     assert results["methods"]["network"] == pytest.approx(results["methods"]["nothing"])

@@ -24,6 +24,7 @@ from train.losses.fidelity import join_luma_chroma, split_luma_chroma
 from train.measure import metrics
 from train.measure.baselines import Photo, keep_as_is, lay_true_chroma, restore_classically
 from train.measure.classifier import Judge
+from train.measure.details import Details
 from train.measure.impressions import CleanPhoto
 from train.measure.intervals import Estimates, bootstrap_sets
 from train.measure.pair import measure_consistency_error
@@ -112,6 +113,7 @@ class Evaluation:
         *,
         previous: Generator | None = None,
         baselines: bool = True,
+        likeness: bool = True,
     ) -> None:
         """Begin with no pairs.
 
@@ -121,6 +123,7 @@ class Evaluation:
             previous: Another one to measure beside it.
             baselines: Also measure doing nothing, the classical chain, and the floor: the true
                 chroma on the damaged luma.
+            likeness: Also compare faces, where the packages for it are installed.
         """
         self.reader = reader
         self.methods: dict[str, Method] = {"network": use_generator(generator)}
@@ -141,6 +144,8 @@ class Evaluation:
             self._judge = Judge()
         except TrainError as error:
             self.notes.append(str(error))
+        self._details = Details(self._textures, likeness=likeness)
+        self.notes += self._details.notes
         self._num_broken = 0
         self._faults: list[list[str]] = []
         self._sources: list[str] = []
@@ -170,12 +175,14 @@ class Evaluation:
         keep = len(self._photos["clean"]) < _MAX_SWD_PHOTOS
         if keep:
             self._photos["clean"].append(clean)
+        versions: dict[str, tuple[Photo, Photo]] = {}
         for name in self.names:
             if name in self.methods:
                 restored, found = map(to_tensor, self.methods[name](pair.damaged))
             else:
                 restored = to_tensor(lay_true_chroma(pair.damaged, pair.clean))
                 found = torch.zeros_like(marks)
+            versions[name] = to_photo(restored)[0], to_photo(found)[0, :, :, 0]
             measured = measure_photo(damaged, restored, found, looked_at, marks)
             if damage is not None:
                 error = measure_consistency_error(restored, damaged, damage)
@@ -183,6 +190,7 @@ class Evaluation:
             self._measured[name].append(measured)
             if keep:
                 self._photos[name].append(restored)
+        self._details.add_pair(pair, versions)
 
     def summarise(self, num_draws: int = 0) -> dict[str, Any]:
         """What was measured of all pairs so far.
@@ -192,8 +200,9 @@ class Evaluation:
 
         Returns:
             JSON values: `num_photos`, `num_broken`, `methods` (each metric by method), `faults` (by
-            fault: number of photographs, and means of each method), `notes`, and, if drawn,
-            `intervals` (low and high of each metric by method, 95 %).
+            fault: number of photographs, and means of each method), `notes`, `marks` (by method and
+            slice), where faces were compared `likeness`, and, if drawn, `intervals` (low and high
+            of each metric by method, 95 %).
 
         Raises:
             DataError: If no pair could be read.
@@ -215,6 +224,7 @@ class Evaluation:
             "methods": results,
             "faults": _slice_by_fault(self._faults, sets),
             "notes": self.notes,
+            **self._details.summarise(num_draws),
         }
         if num_draws:
             summary["intervals"] = self._estimate(sets, num_draws)

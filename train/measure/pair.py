@@ -7,7 +7,9 @@ from torch import Tensor
 
 from train.damage.stages import Damage, redamage
 from train.measure import metrics
+from train.measure.bands import count_bands, summarise_bands
 from train.measure.gains import count_gains, summarise_gains
+from train.measure.marks import count_found, summarise_found
 
 # Multi-scale SSIM halves four times and needs its 11 px window at the last scale.
 _MS_SSIM_MIN_PX = 176
@@ -51,6 +53,8 @@ def measure_pair(
         "_wrong": wrong,
         "_missed": missed,
         **count_gains(damaged, restored, clean, marks),
+        **count_bands(restored, clean),
+        **count_found(error[0, 0].numpy(), found[0, 0].numpy() > 0.5, marks[0, 0].numpy() >= 0.5),
     }
     if min(clean.shape[-2:]) >= _MS_SSIM_MIN_PX:
         row["ms_ssim"] = float(ms_ssim(restored, clean, data_range=1.0))
@@ -81,4 +85,4 @@ def summarise_totals(totals: dict[str, float], num_photos: int) -> dict[str, flo
     means["error_outside_marks"] = totals["_outside_error"] / max(totals["_outside"], 1e-9)
     counts = torch.tensor([[totals["_hit"], totals["_wrong"], totals["_missed"]]])
     means["marks_f1"] = metrics.summarise_f1(counts)
-    return means | summarise_gains(totals)
+    return means | summarise_gains(totals) | summarise_bands(totals) | summarise_found(totals)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from train.measure.details import format_details
+
 
 def format_table(results: dict[str, Any]) -> str:
     """The results as a plain table, with intervals where they were drawn."""
@@ -22,7 +24,7 @@ def format_table(results: dict[str, Any]) -> str:
             f"{fault:28}{slice_['num_photos']:12}{slice_['network']['luma_psnr_db']:10.2f}"
             f"{nothing:10.2f}{slice_['network']['delta_e']:10.2f}"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, "", format_details(results)])
 
 
 def _show(value: float, interval: list[float] | None) -> str:
