@@ -132,7 +132,7 @@ def test_colours_are_judged_where_the_photographs_are(
             loss = ColorLoss(LossWeights(), shape, features)
             values.append(loss((chroma,), batch.clean, batch.hints))
         assert loss.judged is not None
-        varied = vary(loss.judged.colored, variation)
+        varied = vary(loss.judged.guess, variation)
         values.append(fool_critic(critic(features(varied))))
         values.append(lay_chroma(chroma, batch.clean))
     assert [value.device for value in values] == [CUDA] * len(values)
