@@ -157,12 +157,10 @@ def test_resumed_run_of_a_close_look_equals_an_uninterrupted_one(
 
 
 def test_preset_has_the_sizes_of_the_shipped_network() -> None:
-    """From half resolution down, so that its weights can be started from."""
+    """From half resolution down it is as wide, so that its weights can be started from."""
     config = load_preset("repair")
     before = load_preset("cpu").generator
     assert config.generator.widths == before.widths[1:]
-    assert config.generator.encoder_blocks == before.encoder_blocks[1:]
-    assert config.generator.decoder_blocks == before.decoder_blocks[1:]
     assert config.generator.alignment == before.alignment
     assert config.stages[0].kind == "marks"
     assert config.stages[-1].has_projected_critic

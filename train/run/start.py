@@ -124,7 +124,7 @@ def _begin_close_look(
     apart = sorted({n.split(".")[0] for n in taken if not n.startswith(_REFINING)})
     return (
         "the weights of a network without a close look; taken over: "
-        f"{', '.join([*apart, ''])}{num} of {others} tensors of the refining network ({stem}); "
+        f"{', '.join([*apart, ''])}{num} of {others} tensors of the refining U-Net ({stem}); "
         "the marks network begins at random"
     )
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from train.network.config import GeneratorConfig
 from train.network.global_branch import add_affine
-from train.network.layers import ChannelNorm, double_size, stack_blocks
+from train.network.layers import double_size, stack_blocks
 from train.network.local.fill import fill_evenly, find_hidden, open_gate
 from train.network.strips import run_in_strips
 
@@ -76,7 +76,6 @@ class MarksNetwork(nn.Module):
         super().__init__()
         widths = config.marks_widths
         self.unet = FoldedUNet(6, widths, config.marks_blocks, (1,) * (len(widths) - 1))
-        self.norm = ChannelNorm(widths[0])
         self.out = nn.Conv2d(widths[0], 4, 3, padding=1)
         nn.init.zeros_(self.out.weight)
         nn.init.constant_(self.out.bias, _MARKS_BIAS)  # type: ignore[arg-type]  # Conv2d's default bias
@@ -92,7 +91,7 @@ class MarksNetwork(nn.Module):
             (N, 1, H, W) float32.
         """
         x = self.unet(2 * torch.cat([photo, original], dim=1) - 1)[0]  # (N, widths[0], H / 2, ...)
-        return unfold(self.out(F.relu(self.norm(x)))).float()
+        return unfold(self.out(F.relu(x))).float()
 
 
 class RefiningNetwork(nn.Module):
@@ -103,7 +102,6 @@ class RefiningNetwork(nn.Module):
         super().__init__()
         widths, self.tone_scale = config.widths, config.tone_scale
         self.unet = FoldedUNet(7, widths, config.encoder_blocks, config.decoder_blocks)
-        self.norm = ChannelNorm(widths[0])
         self.out = nn.Conv2d(widths[0], 12, 3, padding=1)
         self.tone_out = nn.Conv2d(widths[self.tone_scale], 12, 1)
         for layer in (self.out, self.tone_out):
@@ -122,7 +120,7 @@ class RefiningNetwork(nn.Module):
             The residual (N, 3, H, W), and colour matrices (N, 12, H / 2^(tone_scale + 1), ...).
         """
         features = self.unet(2 * torch.cat([filled, photo, gate], dim=1) - 1)
-        residual = unfold(self.out(F.relu(self.norm(features[0]))))
+        residual = unfold(self.out(F.relu(features[0])))
         return residual, self.tone_out(features[self.tone_scale])
 
 
