@@ -1,5 +1,6 @@
 """The close look: what it leaves alone, what it fills, how it is cut, exported and begun."""
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -138,14 +139,15 @@ def test_even_fill_keeps_the_visible_photograph() -> None:
     torch.testing.assert_close(fill_evenly(photo, torch.zeros(1, 1, 64, 64)), photo)
 
 
-@pytest.mark.parametrize("inside", [slice(20, 30), slice(8, 60)])
-def test_even_fill_continues_a_flat_photograph(inside: slice) -> None:
-    """A hole in a flat grey, also a large one, is filled with that grey, whatever covers it."""
+@pytest.mark.parametrize(("inside", "num_scales"), [(slice(20, 30), 5), (slice(20, 44), 2)])
+def test_even_fill_continues_a_flat_photograph(inside: slice, num_scales: int) -> None:
+    """A hole in a flat grey, also one six cells of the pyramid wide, is filled with that grey."""
     photo = torch.full((1, 3, 64, 64), 0.25)
     marks = torch.zeros(1, 1, 64, 64)
     marks[..., inside, inside] = 1.0
     covered = photo + 0.75 * marks
-    torch.testing.assert_close(fill_evenly(covered, marks), photo, atol=1e-2, rtol=0)
+    filled = fill_evenly(covered, marks, num_scales)
+    torch.testing.assert_close(filled, photo, atol=2e-2, rtol=0)
 
 
 def test_even_fill_shows_no_rim() -> None:
@@ -272,3 +274,17 @@ def test_what_would_be_lost_is_refused(tmp_path: Path) -> None:
     save_generator(tmp_path / "colored.safetensors", colored, ModelMetadata("x"))
     with pytest.raises(TrainError, match='color_encoder = "lite0"'):
         start_from(Generator(SMALL), tmp_path / "colored.safetensors")
+
+
+def test_copy_of_a_generator_is_its_own() -> None:
+    """The average, a copy of what is trained, runs on its own weights."""
+    generator = make_shaken_generator()
+    photo = torch.rand(1, 3, 32, 32)
+    copied = copy.deepcopy(generator)
+    with torch.no_grad():
+        before = copied(photo)[0]
+        for parameter in generator.parameters():
+            parameter.zero_()
+        assert torch.equal(copied(photo)[0], before)
+        copied.load_state_dict(generator.state_dict())
+        assert torch.equal(copied(photo)[0], generator(photo)[0])

@@ -14,7 +14,7 @@ from train.network.layers import double_size
 _GATE_STRETCH = 0.05
 # A cell of the pyramid of which this share is seen is as good as one that is seen entirely.
 _SEEN_FRAC = 0.25
-_MIN_WEIGHT = 1e-3
+_MIN_WEIGHT = 1e-4
 
 
 def open_gate(marks_logits: Tensor, known_marks: Tensor | None) -> Tensor:
