@@ -150,6 +150,17 @@ def test_even_fill_continues_a_flat_photograph(inside: slice, num_scales: int) -
     torch.testing.assert_close(filled, photo, atol=2e-2, rtol=0)
 
 
+def test_even_fill_of_a_tile_is_that_of_the_whole() -> None:
+    """Also in a hole that reaches out of the tile; five cells of the coarsest scale are enough."""
+    torch.manual_seed(0)
+    photo, marks = torch.rand(1, 3, 96, 96), torch.zeros(1, 1, 96, 96)
+    marks[..., 30:70, 20:80] = 1.0
+    whole = fill_evenly(photo, marks, num_scales=2)
+    tile = fill_evenly(photo[..., 16:80, 16:80], marks[..., 16:80, 16:80], num_scales=2)
+    expected = whole[..., 36:60, 36:60]
+    torch.testing.assert_close(tile[..., 20:44, 20:44], expected, atol=1e-5, rtol=0)
+
+
 def test_even_fill_shows_no_rim() -> None:
     """Under a hair across a slope of grey it errs by less than half of what push-pull does."""
     slope = torch.linspace(0.1, 0.9, 96).expand(1, 3, 64, 96)

@@ -67,7 +67,8 @@ def fill_evenly(photo: Tensor, marks: Tensor, num_scales: int = 5) -> Tensor:
     Args:
         photo: (N, 3, H, W) RGB in [0, 1]; H and W multiples of 2^num_scales.
         marks: (N, 1, H, W) in [0, 1]; 1 hides the photograph.
-        num_scales: Halvings; holes of up to about 5 x 2^num_scales px are filled.
+        num_scales: Halvings; holes of up to about 10 x 2^num_scales px are filled, and what is
+            farther than 5 x 2^num_scales px from a pixel has no say in it.
 
     Returns:
         (N, 3, H, W) RGB.
