@@ -32,7 +32,8 @@ class _Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class LossWeights(_Config, frozen=True, kw_only=True):
     """Weight of each term of the generator's loss; 0 leaves the term out.
 
-    The last five are those of the colour network, which has no others.
+    The five from `color` on are those of the colour network, which has no others. The last two are
+    for generators with a close look.
 
     Attributes:
         luma: Charbonnier distance of luma.
@@ -48,6 +49,8 @@ class LossWeights(_Config, frozen=True, kw_only=True):
         stray_edges: Chroma that changes where luma doesn't.
         hints: Error of chroma under hints.
         projected: Hinge loss against the projected critic.
+        false_alarms: Cross-entropy of what is most surely called a mark where there are none.
+        perceptual_detail: Distance of a frozen classifier's features of luma's detail.
     """
 
     luma: Weight = 0.5
@@ -63,6 +66,8 @@ class LossWeights(_Config, frozen=True, kw_only=True):
     stray_edges: Weight = 0.4
     hints: Weight = 2.0
     projected: Weight = 0.03
+    false_alarms: Weight = 0.0
+    perceptual_detail: Weight = 0.0
 
 
 LOSS_NAMES: tuple[str, ...] = LossWeights.__struct_fields__
@@ -77,12 +82,16 @@ class LossShape(_Config, frozen=True, kw_only=True):
         color_weighting: Whether colours weigh more in `color` as they are saturated, or as they
             are rare.
         color_boost: How much more a fully saturated colour weighs than grey in `color`.
+        thin_boost: How much more a thin opaque mark weighs in the `marks` of a close look.
+        missed_share: Weight there of what is missed, against false alarms; 0.5: alike.
     """
 
     saturation_boost: Weight = 4.0
     marks_boost: Weight = 2.0
     color_weighting: Literal["saturation", "rarity"] = "saturation"
     color_boost: Weight = 6.0
+    thin_boost: Weight = 0.0
+    missed_share: Fraction = 0.5
 
 
 class CriticConfig(_Config, frozen=True, kw_only=True):
@@ -98,7 +107,7 @@ class CriticConfig(_Config, frozen=True, kw_only=True):
 
 
 class FeaturesConfig(_Config, frozen=True, kw_only=True):
-    """The frozen classifier that colours are compared by, and the projected critic on it.
+    """The frozen classifier that photographs are compared by, and the projected critic on it.
 
     Attributes:
         version: Of the classifier; the package that carries its weights must be installed.
@@ -114,7 +123,8 @@ class StageConfig(_Config, frozen=True, kw_only=True):
 
     Attributes:
         kind: Whether the generator's global branch learns alone, its colour network (color; against
-            the projected critic: color-adversarial), the rest of the generator, the critic, or the
+            the projected critic: color-adversarial), the marks network of its close look, the rest
+            of the generator (against the projected critic: detail-adversarial), the critic, or the
             last two by turns.
         size_px: Side of the square photographs.
         batch: Photographs a step, over all processes.
@@ -124,8 +134,7 @@ class StageConfig(_Config, frozen=True, kw_only=True):
         lr_end_frac: What is left of it at the stage's end.
         critic_lr: Highest learning rate of the critic in an adversarial stage; the only one of the
             projected critic.
-        critic_alone_steps: In a color-adversarial stage, so many steps the projected critic learns
-            and doesn't count yet.
+        critic_alone_steps: So many steps the projected critic learns and doesn't count yet.
         whole_prob: Probability that a photograph is shrunk nearly whole to `size_px`.
         native_prob: Probability of a crop at native resolution; otherwise a scale in between.
         aspect_frac: In a colour stage, photographs are stretched along one side by up to this much;
@@ -134,10 +143,22 @@ class StageConfig(_Config, frozen=True, kw_only=True):
             been given another colour: hints say what a family remembers, not what is likely.
         frozen_blocks: In a global or colour stage, so many blocks of the encoder, from the
             photograph on, keep their weights; the first ones take most of the time.
+        known_prob: Probability that the generator is told the true marks of a photograph, as by a
+            user; else it has those that it finds.
+        undamaged_prob: Probability that it is given the clean photograph, which is to stay so.
         weights: Weights of loss terms, by name, where they aren't those of the run.
     """
 
-    kind: Literal["global", "color", "color-adversarial", "generator", "critic", "adversarial"]
+    kind: Literal[
+        "global",
+        "color",
+        "color-adversarial",
+        "marks",
+        "generator",
+        "detail-adversarial",
+        "critic",
+        "adversarial",
+    ]
     size_px: Annotated[int, msgspec.Meta(ge=32, multiple_of=32)]
     batch: Count
     steps: Count
@@ -151,6 +172,8 @@ class StageConfig(_Config, frozen=True, kw_only=True):
     aspect_frac: Annotated[float, msgspec.Meta(ge=0, le=0.5)] = 0.0
     recolor_prob: Fraction = 0.0
     frozen_blocks: Annotated[int, msgspec.Meta(ge=0)] = 0
+    known_prob: Fraction = 0.0
+    undamaged_prob: Fraction = 0.0
     weights: dict[str, Weight] = {}
 
     def __post_init__(self) -> None:
@@ -162,7 +185,13 @@ class StageConfig(_Config, frozen=True, kw_only=True):
         if self.recolor_prob and not self.is_color:
             raise ValueError("recolor_prob: only in colour stages")
         if self.critic_alone_steps and not self.has_projected_critic:
-            raise ValueError("critic_alone_steps: only in color-adversarial stages")
+            raise ValueError(
+                "critic_alone_steps: only in color-adversarial and detail-adversarial stages"
+            )
+        if self.known_prob and (self.is_global or self.is_color or self.is_marks):
+            raise ValueError("known_prob: only where the generator paints")
+        if self.undamaged_prob and (self.is_global or self.is_color):
+            raise ValueError("undamaged_prob: only in stages that repair")
         for name in self.weights:
             if name not in LOSS_NAMES:
                 raise ValueError(f"weights: no loss term {name!r}")
@@ -179,8 +208,18 @@ class StageConfig(_Config, frozen=True, kw_only=True):
 
     @property
     def has_projected_critic(self) -> bool:
-        """Whether the projected critic learns beside the colour network."""
-        return self.kind == "color-adversarial"
+        """Whether the projected critic learns beside the generator."""
+        return self.kind in ("color-adversarial", "detail-adversarial")
+
+    @property
+    def is_marks(self) -> bool:
+        """Whether the marks network of the generator's close look learns, and nothing else."""
+        return self.kind == "marks"
+
+    @property
+    def is_given(self) -> bool:
+        """Whether some photographs come undamaged, or with known marks."""
+        return bool(self.known_prob or self.undamaged_prob)
 
     @property
     def is_adversarial(self) -> bool:
@@ -208,7 +247,7 @@ class TrainConfig(_Config, frozen=True, kw_only=True):
         pretrained: Whether the encoders of its global branch and of its colour network start from
             ImageNet weights.
         critic: Size of the critic.
-        features: The classifier that colours are compared by.
+        features: The classifier that photographs are compared by.
         weights: Weights of the loss terms.
         shape: Shape of the loss terms.
         stages: One after the other.
@@ -256,6 +295,11 @@ class TrainConfig(_Config, frozen=True, kw_only=True):
             raise ValueError("a global stage needs a generator with global_px")
         if not self.generator.color_encoder and any(stage.is_color for stage in self.stages):
             raise ValueError("a colour stage needs a generator with color_encoder")
+        needs_close_look = any(s.kind in ("marks", "detail-adversarial") for s in self.stages)
+        if needs_close_look and not self.generator.has_close_look:
+            raise ValueError("a marks or detail-adversarial stage needs marks_widths")
+        if any(stage.undamaged_prob and self.has_consistency(stage) for stage in self.stages):
+            raise ValueError("undamaged_prob: not with consistency, which knows the damage only")
 
     @property
     def has_classifier(self) -> bool:
@@ -268,13 +312,19 @@ class TrainConfig(_Config, frozen=True, kw_only=True):
 
     def has_consistency(self, stage: StageConfig) -> bool:
         """Whether the steps of a stage pay for the damage consistency."""
-        has_term = stage.trains_generator and not (stage.is_global or stage.is_color)
+        is_apart = stage.is_global or stage.is_color or stage.is_marks
+        has_term = stage.trains_generator and not is_apart
         return has_term and self.weigh_terms(stage).consistency > 0
 
     def needs_features(self, stage: StageConfig) -> bool:
         """Whether a stage compares photographs by the frozen classifier."""
-        return stage.is_color and (
-            stage.has_projected_critic or self.weigh_terms(stage).perceptual > 0
+        weights = self.weigh_terms(stage)
+        if stage.is_color:
+            return stage.has_projected_critic or weights.perceptual > 0
+        if stage.is_global or stage.is_marks or not stage.trains_generator:
+            return False
+        return self.generator.has_close_look and (
+            stage.has_projected_critic or weights.perceptual_detail > 0
         )
 
     def without(self, *names: str) -> TrainConfig:

@@ -13,6 +13,7 @@ from train.config import LossShape, LossWeights
 from train.errors import TrainError
 from train.losses import color as losses
 from train.losses.fidelity import join_luma_chroma, split_luma_chroma
+from train.losses.perceptual import measure_perceptual
 from train.losses.variation import Variation, draw_variation, vary
 from train.network.features import FrozenFeatures
 from train.network.projected_critic import ProjectedCritic
@@ -52,15 +53,15 @@ def test_perceptual_distance_is_in_deviations_of_each_channel() -> None:
     """A channel of ten times the spread counts a tenth as much for the same error; equal is 0."""
     torch.manual_seed(0)
     true = torch.randn(4, 2, 8, 8) * torch.tensor([1.0, 10.0]).reshape(1, 2, 1, 1)
-    assert float(losses.measure_perceptual([true], [true])) == 0
+    assert float(measure_perceptual([true], [true])) == 0
     deviation = true.var((0, 2, 3), correction=0).sqrt()
     for channel in (0, 1):
         error = torch.zeros_like(true)
         error[:, channel] = 0.5
         expected = 0.5 / (float(deviation[channel]) + 0.1) / 2
-        found = losses.measure_perceptual([true + error], [true])
+        found = measure_perceptual([true + error], [true])
         assert float(found) == pytest.approx(expected, rel=1e-4)
-        both = losses.measure_perceptual([true + error] * 2, [true] * 2)
+        both = measure_perceptual([true + error] * 2, [true] * 2)
         assert float(both) == pytest.approx(2 * expected, rel=1e-4)
 
 

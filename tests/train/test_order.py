@@ -16,6 +16,7 @@ from train.run.callbacks import (
     Autocast,
     Average,
     Consistency,
+    Giving,
     Guard,
     NameBatch,
     Reduction,
@@ -33,6 +34,7 @@ OURS = (
     Average,
     Consistency,
     CriticTraining,
+    Giving,
     Guard,
     NameBatch,
     Pace,
@@ -72,6 +74,10 @@ DEPENDENCIES = [
     *((NameBatch, callback, "before_batch", "after_loss") for callback in
       (Consistency, CriticTraining, ProjectedTraining)),
     (NameBatch, StepLog, "before_batch", "after_batch"),
+    # What is given takes the place of what came, for all that follows.
+    (NameBatch, Giving, "before_batch", "before_batch"),
+    *((Giving, callback, "before_batch", "after_loss") for callback in
+      (CriticTraining, ProjectedTraining)),
 ]  # fmt: skip
 
 

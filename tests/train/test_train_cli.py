@@ -188,8 +188,8 @@ def test_presets_are_nogan(name: str) -> None:
 
 
 def test_presets_are_listed() -> None:
-    """The four presets come with the package."""
-    assert list_presets() == ["color", "cpu", "gpu", "quick"]
+    """The five presets come with the package."""
+    assert list_presets() == ["color", "cpu", "gpu", "quick", "repair"]
 
 
 def test_switching_off_an_unknown_term_is_refused() -> None:

@@ -16,10 +16,12 @@ from degrade import PairReader
 from train.config import LossShape, LossWeights, load_preset
 from train.damage.twin import Damages, PackedDamage
 from train.data.batches import Batch, Columns, to_batch
+from train.data.given import Given, give
 from train.losses.adversarial import fool_critic, judge_real_and_fake, match_features
 from train.losses.color import ColorLoss, _read_rarity
 from train.losses.consistency import measure_consistency_loss
 from train.losses.fidelity import CoarseLoss, FidelityLoss
+from train.losses.repair import RepairLoss
 from train.losses.variation import draw_variation, vary
 from train.measure.color import lay_chroma
 from train.network.color import ColorNetwork
@@ -103,6 +105,29 @@ def test_fake_tensors_refuse_to_mix_devices() -> None:
             there + here
 
 
+def test_close_look_is_judged_where_the_photographs_are(
+    packed: PackedDamage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is given, the network, its terms and the projected critic stay on the GPU."""
+    state = make_classifier()
+    monkeypatch.setattr("train.network.features.read_classifier", lambda _: state)
+    config = load_preset("repair")
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        with CUDA:
+            features, generator = FrozenFeatures(), Generator(config.generator)
+            critic = ProjectedCritic(features.widths)
+        batch = make_batch(packed)
+        num = len(batch.damaged)
+        batch, known = give(batch, Given(np.arange(num) % 3 == 0, np.arange(num) % 4 - 1))
+        weights = config.weigh_terms(config.stages[-1])
+        loss = RepairLoss(weights, config.shape, features)
+        value = loss(generator(batch.damaged, known), batch.clean, batch.marks)
+        assert loss.judged is not None
+        verdict = fool_critic(critic(loss.judged.features))
+    assert {*loss.terms} >= {"marks", "false_alarms", "perceptual_detail"}
+    assert value.device == known.device == verdict.device == CUDA
+
+
 @pytest.mark.slow
 def test_colours_are_judged_where_the_photographs_are(
     monkeypatch: pytest.MonkeyPatch,
@@ -132,7 +157,7 @@ def test_colours_are_judged_where_the_photographs_are(
             loss = ColorLoss(LossWeights(), shape, features)
             values.append(loss((chroma,), batch.clean, batch.hints))
         assert loss.judged is not None
-        varied = vary(loss.judged.colored, variation)
+        varied = vary(loss.judged.guess, variation)
         values.append(fool_critic(critic(features(varied))))
         values.append(lay_chroma(chroma, batch.clean))
     assert [value.device for value in values] == [CUDA] * len(values)

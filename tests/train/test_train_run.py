@@ -334,7 +334,7 @@ def test_divergence_keeps_the_last_good_weights(
     ],
 )
 @pytest.mark.parametrize(
-    "place", ["train.network.generator.Generator._encode", "train.losses.consistency.redamage"]
+    "place", ["train.network.local.unet.LocalUNet._encode", "train.losses.consistency.redamage"]
 )
 def test_too_little_memory_is_one_line_and_keeps_the_state(
     pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, place: str
@@ -371,7 +371,7 @@ def test_other_errors_keep_their_traceback(
     def fail(*_: Any) -> None:
         raise RuntimeError("shapes cannot be multiplied")
 
-    monkeypatch.setattr("train.network.generator.Generator._encode", fail)
+    monkeypatch.setattr("train.network.local.unet.LocalUNet._encode", fail)
     with pytest.raises(RuntimeError, match="cannot be multiplied"):
         Run(tmp_path / "run", pairs, TINY).train()
 

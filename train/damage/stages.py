@@ -205,8 +205,7 @@ def expose(photo: Tensor, damage: Damage) -> Tensor:
     image = torch.einsum("noc,nchw->nohw", damage.matrix, photo.clamp(0, 1)).clamp(0, 1)
     image = _blur_gaussian(image, damage.sigma_px)
     image = _blur_kernels(image, damage.kernels)
-    if damage.dye_loss.any():
-        image = image + damage.dye_loss * (_interpolate(image, damage.dye_knots) - image)
+    image = image + damage.dye_loss * (_interpolate(image, damage.dye_knots) - image)
     return _interpolate(image, damage.knots)
 
 

@@ -6,7 +6,6 @@ laid on the luma of the clean photograph, so that tone and grain play no part.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
@@ -24,20 +23,16 @@ from train.losses.fidelity import (
     sum_all,
     weigh_saturation,
 )
+from train.losses.perceptual import Judged, judge, measure_perceptual
 from train.losses.terms import WeighedTerms
 from train.network.features import FrozenFeatures
-from train.parallel import unite
 
-# A channel of the features that hardly changes isn't blown up.
-_MIN_DEVIATION = 0.1
 # Luma that changes by more than a few of these from one pixel to the next allows any edge.
 _EDGE_LUMA = 0.03
 # Cells of train/losses/chroma_histogram.csv: as wide as 1/24, grey in the middle of the middle one.
 _CELLS_PER_UNIT = 24
 _UNIFORM_FRAC = 0.5
 _SMOOTHING_CELLS = 0.5
-# What of a colour lies outside of what can be shown is cut off, but for a margin.
-_MARGIN = 0.05
 
 
 def weigh_rarity(chroma: Tensor) -> Tensor:
@@ -69,26 +64,6 @@ def _read_rarity() -> Tensor:
     num_seen = np.count_nonzero(counts)
     weights = 1 / ((1 - _UNIFORM_FRAC) * shares + _UNIFORM_FRAC / num_seen)
     return torch.from_numpy(weights / (weights * counts / counts.sum()).sum()).float()
-
-
-def measure_perceptual(features: list[Tensor], true_features: list[Tensor]) -> Tensor:
-    """Distance of a classifier's features, each channel in units of its own deviation.
-
-    Args:
-        features: (N, C, h, w) of the coloured photograph, one for each scale; they are summed.
-        true_features: Likewise, of the clean one.
-
-    Source:
-        Johnson, Alahi, Fei-Fei 2016, "Perceptual losses for real-time style transfer and
-        super-resolution", eq. 2; ours is absolute, and scaled by channel rather than by layer.
-    """
-    distances = []
-    for ours, true in zip(features, true_features, strict=True):
-        mean = unite(true.mean((0, 2, 3), keepdim=True))
-        deviation = unite((true - mean).square().mean((0, 2, 3))).sqrt()
-        distance = (ours - true).abs().mean((0, 2, 3))
-        distances.append((distance / (deviation + _MIN_DEVIATION)).mean())
-    return torch.stack(distances).sum()
 
 
 def measure_stray_edges(chroma: Tensor, luma: Tensor) -> Tensor:
@@ -123,23 +98,6 @@ def measure_obedience(chroma: Tensor, true_chroma: Tensor, mask: Tensor) -> Tens
     mask = F.avg_pool2d(mask, 2)
     error = (chroma - true_chroma).abs().sum(1, keepdim=True)
     return sum_all(error * mask) / (sum_all(mask) + 1)
-
-
-@dataclass(frozen=True)
-class Judged:
-    """What a projected critic is asked about.
-
-    Attributes:
-        colored: (N, 3, h, w) RGB, the guess on clean luma.
-        clean: Likewise, the truth.
-        features: Of the guess, with its gradient, where they were asked for.
-        true_features: Of the truth.
-    """
-
-    colored: Tensor
-    clean: Tensor
-    features: list[Tensor]
-    true_features: list[Tensor]
 
 
 class ColorLoss(WeighedTerms):
@@ -181,7 +139,7 @@ class ColorLoss(WeighedTerms):
             value = measure_chroma(chroma, true_chroma, self._weigh_colors(true_chroma))
             total = total + self.weigh("color", value)
         if self.features is not None:
-            self.judged = self._judge(luma, chroma, clean, self.features)
+            self.judged = judge(join_luma_chroma(luma, chroma), clean, self.features)
             if self.weights.perceptual > 0:
                 value = measure_perceptual(self.judged.features, self.judged.true_features)
                 total = total + self.weigh("perceptual", value)
@@ -196,12 +154,3 @@ class ColorLoss(WeighedTerms):
         if self.shape.color_weighting == "rarity":
             return weigh_rarity(true_chroma)
         return weigh_saturation(true_chroma, self.shape.color_boost)
-
-    def _judge(
-        self, luma: Tensor, chroma: Tensor, clean: Tensor, features: FrozenFeatures
-    ) -> Judged:
-        colored = join_luma_chroma(luma, chroma).clamp(-_MARGIN, 1 + _MARGIN)
-        colored = colored.contiguous(memory_format=torch.channels_last)
-        with torch.no_grad():
-            true_features = features(clean)
-        return Judged(colored, clean, features(colored), true_features)

@@ -7,6 +7,15 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 COLOR_ENCODERS = ("lite0", "lite2")
+# What files of earlier versions say nothing of.
+_YOUNGER = {
+    "global_px": 0,
+    "stem_photos": 1,
+    "color_encoder": "",
+    "color_px": 256,
+    "marks_widths": (),
+    "marks_blocks": (),
+}
 
 
 @dataclass(frozen=True)
@@ -14,18 +23,25 @@ class GeneratorConfig:
     """Size of a generator; the file of weights carries it.
 
     Attributes:
-        widths: Channels per scale, from native resolution down; each scale halves the sides.
+        widths: Channels per scale, from native resolution down (with a close look, from half
+            resolution down); each scale halves the sides.
         encoder_blocks: Residual blocks per scale on the way down.
         decoder_blocks: Residual blocks per scale on the way up (the deepest scale has none).
-        marks_width: Channels of the decoder that finds the marks.
-        tone_scale: Scale at which tone and colour are read off; 3 is an eighth of the size.
+        marks_width: Channels of the decoder that finds the marks, where there is no close look.
+        tone_scale: Scale at which tone and colour are read off; 3 is an eighth of the size (with a
+            close look, 2 is).
         global_px: Short side of the reduced copy from which a global branch settles tone and
             colour first; 0: no such branch.
         stem_photos: Photographs that the stem sees: 1, what the global branch made of it; 2, also
-            the original, in which marks are as they came (paper white is white).
+            the original, in which marks are as they came (paper white is white). A close look
+            sees both where it looks for marks, whatever this says.
         color_encoder: Classifier (one of COLOR_ENCODERS) of the network that lays colours on
             photographs without any; empty: there is none, and the global branch does.
         color_px: Short side of the reduced copy that it sees.
+        marks_widths: Channels per scale, from half resolution down, of a network that finds the
+            marks first. Where there is one, a close look (train/network/local/close_look.py) takes
+            the place of the U-Net with two decoders; empty: it doesn't.
+        marks_blocks: Residual blocks per scale on its way down; on its way up there is one.
     """
 
     widths: tuple[int, ...] = (16, 32, 64, 128, 256, 256)
@@ -37,6 +53,8 @@ class GeneratorConfig:
     stem_photos: int = 1
     color_encoder: str = ""
     color_px: int = 256
+    marks_widths: tuple[int, ...] = ()
+    marks_blocks: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse sizes that describe no network.
@@ -52,10 +70,19 @@ class GeneratorConfig:
             raise ValueError("decoder_blocks: one number fewer than widths is needed")
         if not 0 <= self.tone_scale < len(self.decoder_blocks):
             raise ValueError("tone_scale: the decoder has no such scale")
-        if not all(4 <= width <= 1024 for width in (*self.widths, self.marks_width)):
-            raise ValueError("widths, marks_width: each must lie in 4..1024")
-        if not all(0 <= num <= 16 for num in (*self.encoder_blocks, *self.decoder_blocks)):
-            raise ValueError("encoder_blocks, decoder_blocks: each must lie in 0..16")
+        if not all(
+            4 <= width <= 1024 for width in (*self.widths, self.marks_width, *self.marks_widths)
+        ):
+            raise ValueError("widths, marks_width, marks_widths: each must lie in 4..1024")
+        if not all(
+            0 <= num <= 16
+            for num in (*self.encoder_blocks, *self.decoder_blocks, *self.marks_blocks)
+        ):
+            raise ValueError("encoder_blocks, decoder_blocks, marks_blocks: each must lie in 0..16")
+        if self.marks_widths and not 2 <= len(self.marks_widths) <= len(self.widths):
+            raise ValueError("marks_widths: 2 scales are possible, and as many as widths has")
+        if len(self.marks_blocks) != len(self.marks_widths):
+            raise ValueError("marks_blocks: one number per entry of marks_widths is needed")
         if self.global_px and not 32 <= self.global_px <= 512:
             raise ValueError("global_px: must be 0 or lie in 32..512")
         if self.color_encoder not in ("", *COLOR_ENCODERS):
@@ -65,27 +92,39 @@ class GeneratorConfig:
         if self.stem_photos not in (1, 2) or (self.stem_photos == 2 and not self.global_px):
             raise ValueError("stem_photos: must be 1, or 2 with a global branch (global_px)")
 
+    @property
+    def has_close_look(self) -> bool:
+        """Whether marks are found and filled before anything else."""
+        return bool(self.marks_widths)
+
+    @property
+    def alignment(self) -> int:
+        """Sides of photographs are multiples of so many pixels: the coarsest scale's cells."""
+        return int(2 ** (len(self.widths) - (not self.has_close_look)))
+
     def to_dict(self) -> dict[str, Any]:
-        """The configuration as plain JSON values."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        """The configuration as plain JSON values; without a close look, as it always was."""
+        values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        if not self.has_close_look:
+            del values["marks_widths"], values["marks_blocks"]
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Read what `to_dict` wrote.
 
         Raises:
-            ValueError: If a key is unknown or missing, or a value is out of range. `global_px`,
-                `stem_photos`, `color_encoder` and `color_px` may be missing: older files have none.
+            ValueError: If a key is unknown or missing, or a value is out of range. Those that
+                older files haven't may be missing.
         """
-        new = {"global_px": 0, "stem_photos": 1, "color_encoder": "", "color_px": 256}
-        values = {**new, **values}
+        values = {**_YOUNGER, **values}
         if values.pop("encoder", "plain") != "plain":  # files of version 0.1 name it
             raise ValueError("generator configuration: encoders other than plain are gone")
         expected = set(cls.__dataclass_fields__)
         if set(values) != expected:
             odd = ", ".join(sorted(set(values) ^ expected))
             raise ValueError(f"generator configuration: unknown or missing {odd}")
-        lists = ("widths", "encoder_blocks", "decoder_blocks")
+        lists = ("widths", "encoder_blocks", "decoder_blocks", "marks_widths", "marks_blocks")
         if not isinstance(values["color_encoder"], str):
             raise ValueError("generator configuration: color_encoder must be a name")
         for name in expected - {"color_encoder"}:

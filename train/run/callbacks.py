@@ -8,7 +8,9 @@ import torch
 from torch import nn
 
 from train import parallel
+from train.config import StageConfig
 from train.data.batches import Batch
+from train.data.given import draw_given, give
 from train.errors import DivergenceError
 from train.fastai_names import Callback, CancelStepException, CancelValidException
 from train.losses.consistency import measure_consistency_loss
@@ -42,6 +44,28 @@ class NameBatch(Callback):  # type: ignore[misc]  # fastai ships no types
         else:
             self.learn.xb = (batch.damaged, batch.hints)
             self.learn.yb = (batch.clean, batch.hints)
+
+
+class Giving(Callback):  # type: ignore[misc]  # fastai ships no types
+    """Gives the generator true marks and undamaged photographs, as often as the stage says."""
+
+    order = Order.GIVING
+    run_valid = False
+
+    def __init__(self, stage: StageConfig, seed: int, position: Position) -> None:
+        self.stage = stage
+        self.seed = seed
+        self.position = position
+
+    def before_batch(self) -> None:
+        """Change the batch."""
+        num, num_processes = len(self.batch.damaged), parallel.count()
+        first = self.position.step * num * num_processes + parallel.get_rank()
+        positions = range(first, first + num * num_processes, num_processes)
+        given = draw_given(self.stage, self.seed, self.position.stage, positions)
+        self.learn.batch, known = give(self.batch, given)
+        self.learn.yb = (self.batch.clean, self.batch.marks)
+        self.learn.xb = (self.batch.damaged, known)
 
 
 class SkipValidation(Callback):  # type: ignore[misc]  # fastai ships no types

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from train import parallel
 from train.config import StageConfig, TrainConfig
-from train.errors import TrainError
 from train.fastai_names import (
     Callback,
     DataLoaders,
@@ -25,15 +24,15 @@ from train.fastai_names import (
 )
 from train.losses.color import ColorLoss
 from train.losses.fidelity import CoarseLoss, FidelityLoss, split_luma_chroma
+from train.losses.repair import MarksLoss, RepairLoss
 from train.losses.terms import WeighedTerms
-from train.network.checkpoint import load_generator
-from train.network.config import GeneratorConfig
 from train.network.critic import Critic
 from train.network.features import FrozenFeatures
 from train.network.generator import Generator
 from train.network.pretrained import load_classifiers
 from train.network.projected_critic import ProjectedCritic
 from train.run.callbacks import NameBatch, SkipValidation
+from train.run.start import start_from
 
 # Inputs of a layer that learns at the schedule's rate: 3 x 3 pixels of 64 channels.
 _RATED_FAN_IN = 576
@@ -56,9 +55,9 @@ class Networks:
         critic: Judges the generator.
         optimizer: The generator's.
         critic_optimizer: The critic's.
-        projected_critic: Judges the colours, in runs where one does.
+        projected_critic: Judges colours or detail, in runs where one does.
         projected_optimizer: The projected critic's.
-        features: The frozen classifier that colours are compared by, where they are.
+        features: The frozen classifier that photographs are compared by, where they are.
     """
 
     generator: Generator
@@ -100,12 +99,12 @@ def build_networks(
     Args:
         config: Sizes and seed.
         device: Where they train.
-        init: Weights file to start the generator from; see `_can_grow`.
+        init: Weights file to start the generator from; see `train.run.start`.
         is_resumed: Whether other weights will replace these, so that none need be fetched.
 
     Raises:
         restore.errors.CheckpointError: If `init` can't be read.
-        TrainError: If `init` is a network of another size, or a classifier's ImageNet weights can't
+        TrainError: If `init` is no start for this network, or a classifier's ImageNet weights can't
             be had.
     """
     torch.manual_seed(config.seed)
@@ -113,13 +112,7 @@ def build_networks(
     if config.pretrained and not is_resumed and parallel.is_main():  # the others copy from it
         load_classifiers(generator)
     if init is not None:
-        loaded, info = load_generator(init)
-        if not _can_grow(info.config, config.generator):
-            raise TrainError(
-                f"{init}: a network of another size than the preset's; set [generator] in a "
-                "preset file to the sizes in its metadata"
-            )
-        _grow(generator, loaded.state_dict())
+        start_from(generator, init)
     critic = Critic(config.critic)
     for network in (generator, critic):
         network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this combination
@@ -131,12 +124,12 @@ def build_networks(
         optimizer=_build_optimizer(generator, config.weight_decay, (0.9, 0.99)),
         critic_optimizer=_build_optimizer(critic, 0.0, (0.5, 0.99)),
     )
-    _add_color_judges(networks, config, device)
+    _add_judges(networks, config, device)
     return networks
 
 
-def _add_color_judges(networks: Networks, config: TrainConfig, device: torch.device) -> None:
-    """Add what colours are judged by, in stages that a run has."""
+def _add_judges(networks: Networks, config: TrainConfig, device: torch.device) -> None:
+    """Add what photographs are judged by, in stages that a run has."""
     if not any(config.needs_features(stage) for stage in config.stages):
         return
     features = FrozenFeatures(config.features.version)
@@ -148,45 +141,6 @@ def _add_color_judges(networks: Networks, config: TrainConfig, device: torch.dev
         networks.projected_optimizer = torch.optim.Adam(
             critic.parameters(), betas=_PROJECTED_BETAS, fused=True
         )
-
-
-def _can_grow(old: GeneratorConfig, new: GeneratorConfig) -> bool:
-    """Whether weights of one network are a start for another.
-
-    A global branch or a colour network may be added or see another size, the stem may see the
-    original too, and the marks' decoder may grow wider.
-    """
-    grown = replace(
-        old,
-        global_px=new.global_px,
-        stem_photos=new.stem_photos,
-        marks_width=new.marks_width,
-        color_encoder=old.color_encoder or new.color_encoder,
-        color_px=new.color_px,
-    )
-    return (
-        grown == new
-        and bool(old.global_px) <= bool(new.global_px)
-        and old.stem_photos <= new.stem_photos
-        and old.marks_width <= new.marks_width
-    )
-
-
-@torch.no_grad()
-def _grow(generator: Generator, weights: Mapping[str, Tensor]) -> None:
-    """Take over the weights of a network that `_can_grow` into this one, which then does the same.
-
-    What was there sees nothing of what is new; what is new begins at random, and is heeded as the
-    weights learn that begin at zero.
-
-    Source:
-        Chen, Goodfellow, Shlens 2016, "Net2Net"; ours adds channels rather than splitting them.
-    """
-    for name, value in generator.state_dict().items():
-        if name in weights:
-            old = weights[name]
-            value[: len(old)] = 0
-            value[tuple(map(slice, old.shape))] = old
 
 
 def _build_optimizer(
@@ -261,9 +215,12 @@ def choose_learners(generator: Generator, stage: StageConfig) -> None:
     """Say which of a generator's weights learn in a stage.
 
     A global branch learns in global stages only: what follows it takes its work as it is. So does
-    the colour network in colour stages.
+    the colour network in colour stages. In marks stages the marks network learns alone.
     """
     generator.requires_grad_(stage.trains_generator and not (stage.is_global or stage.is_color))
+    if stage.is_marks:
+        generator.requires_grad_(False)
+        generator.close_look.marks_network.requires_grad_(True)
     branch, color_network = generator.global_branch, generator.color_network
     if branch is not None:
         branch.requires_grad_(stage.is_global)
@@ -288,6 +245,19 @@ class BranchOnly(nn.Module):
     def forward(self, photo: Tensor) -> tuple[Tensor, Tensor]:
         """See `Generator.forward`."""
         return self.generator.adjust_globally(photo), torch.zeros_like(photo[:, :1])
+
+
+class MarksOnly(nn.Module):
+    """A generator with a close look of which only the marks network is run; repairs nothing."""
+
+    def __init__(self, generator: Generator) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, photo: Tensor, known_marks: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """See `Generator.forward`; known marks, of which there are none, are no help."""
+        adjusted = self.generator.adjust_globally(photo)
+        return adjusted, self.generator.close_look.marks_network(adjusted, photo)
 
 
 class ColorOnly(nn.Module):
@@ -330,12 +300,16 @@ def build_learner(
     schedule = ParamScheduler({"lr": lambda pct: share_rate(networks.optimizer, rate(pct))})
     model: nn.Module = networks.generator
     weights = config.weigh_terms(stage)
+    features = networks.features if config.needs_features(stage) else None
     loss: WeighedTerms = FidelityLoss(weights, config.shape)
+    if config.generator.has_close_look:
+        loss = RepairLoss(weights, config.shape, features)
     if stage.is_global:
         model, loss = BranchOnly(networks.generator), CoarseLoss(weights, config.shape)
     elif stage.is_color:
-        features = networks.features if config.needs_features(stage) else None
         model, loss = ColorOnly(networks.generator), ColorLoss(weights, config.shape, features)
+    elif stage.is_marks:
+        model, loss = MarksOnly(networks.generator), MarksLoss(weights, config.shape)
     learner = Learner(
         DataLoaders(loader, loader, device=device),  # the second is never read: SkipValidation
         model,

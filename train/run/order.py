@@ -14,6 +14,7 @@ class Order(IntEnum):
     """The order of each callback; the lowest is called first."""
 
     NAME_BATCH = -9
+    GIVING = -8
     PACE = -5
     AUTOCAST = -4
     REDUCTION = 0

@@ -1,4 +1,4 @@
-"""The projected critic's part in colour stages: a fastai callback with an optimiser of its own."""
+"""The projected critic's part in training: a fastai callback with an optimiser of its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from torch import Tensor
 from train import parallel
 from train.fastai_names import Callback
 from train.losses.adversarial import fool_critic, judge_real_and_fake
-from train.losses.color import ColorLoss, Judged
+from train.losses.color import ColorLoss
+from train.losses.perceptual import Judged
+from train.losses.repair import RepairLoss
 from train.losses.variation import draw_variation, vary
 from train.network.projected_critic import ProjectedCritic
 from train.run.order import Order
@@ -20,7 +22,7 @@ _VARIATIONS = 2
 
 
 class ProjectedTraining(Callback):  # type: ignore[misc]  # fastai ships no types
-    """Trains the projected critic on each batch, then adds its term to the loss of the colours.
+    """Trains the projected critic on each batch, then adds its term to the generator's loss.
 
     Its networks run in single precision.
     """
@@ -58,7 +60,7 @@ class ProjectedTraining(Callback):  # type: ignore[misc]  # fastai ships no type
 
     def after_loss(self) -> None:
         """The critic's turn, then its verdict on what it has just seen."""
-        loss: ColorLoss = self.loss_func
+        loss: ColorLoss | RepairLoss = self.loss_func
         assert loss.judged is not None  # it was given the features
         features, true_features = self._see(loss.judged, loss)
         loss.terms["critic"] = self._train(features, true_features)
@@ -68,19 +70,21 @@ class ProjectedTraining(Callback):  # type: ignore[misc]  # fastai ships no type
         self.learn.loss_grad += loss.weigh("projected", fool_critic(self.critic(features)))
         self.learn.loss = self.loss_grad.detach().clone()
 
-    def _see(self, judged: Judged, loss: ColorLoss) -> tuple[list[Tensor], list[Tensor]]:
-        """Features of the coloured and of the true photographs, as the critic sees them."""
+    def _see(
+        self, judged: Judged, loss: ColorLoss | RepairLoss
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Features of the guessed and of the true photographs, as the critic sees them."""
         if self.seed is None:
             return judged.features, judged.true_features
         assert loss.features is not None
         at = self.position.stage, self.position.step, parallel.get_rank(), _VARIATIONS
         rng = np.random.default_rng([self.seed, *at])
         num, side_px = len(judged.clean), judged.clean.shape[-1]
-        colored = vary(judged.colored, draw_variation(num, side_px, rng))
+        guess = vary(judged.guess, draw_variation(num, side_px, rng))
         clean = vary(judged.clean, draw_variation(num, side_px, rng))
         with torch.no_grad():
             true_features = loss.features(clean)
-        return loss.features(colored), true_features
+        return loss.features(guess), true_features
 
     def _train(self, features: list[Tensor], true_features: list[Tensor]) -> Tensor:
         self.critic.requires_grad_(True)

@@ -14,7 +14,7 @@ from train.data.loader import PairLoader
 from train.data.pairs import StagePairs
 from train.fastai_names import Callback
 from train.run.adversarial import CriticTraining
-from train.run.callbacks import Autocast, Average, Consistency, Guard, Reduction
+from train.run.callbacks import Autocast, Average, Consistency, Giving, Guard, Reduction
 from train.run.learner import Networks, build_learner, build_schedule
 from train.run.log import Progress, RunLog, StepLog
 from train.run.pace import Pace, Stopper, find_report_interval
@@ -83,6 +83,8 @@ def build_step_callbacks(
         )
     if config.has_consistency(stage):
         callbacks.append(Consistency())
+    if stage.is_given:
+        callbacks.append(Giving(stage, config.seed, pace.position))
     return callbacks
 
 

@@ -1,0 +1,113 @@
+"""The terms of a close look's loss: what they reward, and what they leave alone."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from classifiers import install_classifier
+
+from train.config import LossShape, LossWeights
+from train.losses import repair
+from train.losses.fidelity import measure_marks
+from train.network.features import FrozenFeatures
+
+SURE = 8.0
+
+
+def paint(*boxes: tuple[slice, slice]) -> torch.Tensor:
+    """Opaque marks (1, 1, 64, 64)."""
+    marks = torch.zeros(1, 1, 64, 64)
+    for rows, columns in boxes:
+        marks[..., rows, columns] = 1
+    return marks
+
+
+HAIR = paint((slice(4, 6), slice(0, 64)))
+STAIN = paint((slice(20, 52), slice(20, 52)))
+
+
+def answer(marks: torch.Tensor) -> torch.Tensor:
+    """Logits that are sure of these marks."""
+    return SURE * (2 * marks - 1)
+
+
+def test_thin_marks_are_told_from_wide_ones() -> None:
+    """A hair is thin, a stain isn't; opacity is kept."""
+    assert torch.equal(repair.find_thin(HAIR), HAIR)
+    assert not repair.find_thin(STAIN).any()
+    torch.testing.assert_close(repair.find_thin(0.5 * HAIR), 0.5 * HAIR)
+
+
+def test_found_marks_without_boost_are_cross_entropy_and_dice() -> None:
+    """With even shares and no boost the term is the U-Net's."""
+    torch.manual_seed(0)
+    logits, marks = torch.randn(2, 1, 32, 32), torch.rand(2, 1, 32, 32)
+    torch.testing.assert_close(
+        repair.measure_found_marks(logits, marks, 0.0, 0.5), measure_marks(logits, marks)
+    )
+
+
+def test_missed_hair_costs_more_with_boost() -> None:
+    """Beside a stain that is found, a missed hair costs more than twice as much."""
+    marks, logits = torch.maximum(HAIR, STAIN), answer(STAIN)
+    plain, boosted = (repair.measure_found_marks(logits, marks, b, 0.7) for b in (0.0, 4.0))
+    assert boosted > 2 * plain
+
+
+def test_miss_costs_more_than_false_alarm() -> None:
+    """At the same number of wrong pixels."""
+    other = paint((slice(58, 60), slice(0, 64)))
+    missed = repair.measure_found_marks(answer(STAIN), torch.maximum(STAIN, other), 0.0, 0.7)
+    false = repair.measure_found_marks(answer(torch.maximum(STAIN, other)), STAIN, 0.0, 0.7)
+    assert missed > 1.1 * false
+
+
+def test_false_alarms_count_on_unmarked_photographs_only() -> None:
+    """Where there are marks, or no photograph is unmarked, they are left to the other term."""
+    logits = answer(HAIR).repeat(2, 1, 1, 1)
+    both_marked = torch.cat([STAIN, STAIN])
+    assert float(repair.measure_false_alarms(logits, both_marked)) == 0
+    one_marked = torch.cat([STAIN, torch.zeros_like(STAIN)])
+    alone = repair.measure_false_alarms(logits[1:], one_marked[1:])
+    torch.testing.assert_close(repair.measure_false_alarms(logits, one_marked), alone)
+    assert float(alone) > 0
+
+
+def test_few_false_alarms_are_not_averaged_away() -> None:
+    """A hundredth of the pixels decides."""
+    alarm = paint((slice(30, 36), slice(30, 37)))  # 42 of 4096 pixels
+    value = repair.measure_false_alarms(answer(alarm), torch.zeros_like(alarm))
+    assert float(value) == pytest.approx(SURE, rel=0.05)
+
+
+def test_detail_is_laid_on_the_true_tone() -> None:
+    """A restored photograph that is too dark differs in nothing; one that is too smooth does."""
+    torch.manual_seed(0)
+    true = 0.5 + 0.1 * torch.randn(1, 1, 64, 64)
+    laid = repair.lay_detail(true - 0.2, true)
+    assert laid.shape == (1, 3, 64, 64)
+    torch.testing.assert_close(laid, true.expand(-1, 3, -1, -1))
+    smooth = torch.nn.functional.avg_pool2d(true, 5, stride=1, padding=2)
+    assert float((repair.lay_detail(smooth, true) - true).abs().mean()) > 0.05
+
+
+def test_repair_loss_notes_the_terms_that_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Terms of weight 0 aren't computed; in marks stages marks alone count."""
+    install_classifier(monkeypatch, tmp_path)
+    torch.manual_seed(0)
+    restored, clean = torch.rand(2, 2, 3, 32, 32)
+    logits, marks = torch.randn(2, 1, 32, 32), torch.zeros(2, 1, 32, 32)
+    weights = LossWeights(false_alarms=0.1, perceptual_detail=0.02)
+    loss = repair.RepairLoss(weights, LossShape(), FrozenFeatures())
+    assert torch.isfinite(loss((restored, logits), clean, marks))
+    fidelity = {"luma", "chroma", "detail"}
+    assert set(loss.terms) == fidelity | {"marks", "false_alarms", "perceptual_detail"}
+    assert loss.judged is not None
+    without = repair.RepairLoss(LossWeights(), LossShape(), None)
+    without((restored, logits), clean, marks)
+    assert set(without.terms) == fidelity | {"marks"}
+    alone = repair.MarksLoss(weights, LossShape())
+    alone((restored, logits), clean, marks)
+    assert set(alone.terms) == {"marks", "false_alarms"}

@@ -1,0 +1,189 @@
+"""Stages of a close look: what they give, what they train, and that they resume exactly."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from classifiers import install_classifier
+from training_runs import TINY, Killed, build_pairs, kill_at, read_log
+
+from train.config import StageConfig, TrainConfig, load_preset
+from train.data.batches import Batch
+from train.data.given import Given, draw_given, give
+from train.network.checkpoint import load_generator
+from train.network.config import GeneratorConfig
+from train.network.generator import Generator
+from train.run.learner import build_networks, choose_learners
+from train.run.run import Run, resume_run
+
+GENERATOR = GeneratorConfig(
+    widths=(8, 16), encoder_blocks=(1, 1), decoder_blocks=(1,), tone_scale=0,
+    marks_widths=(8, 8), marks_blocks=(1, 1),
+)  # fmt: skip
+MARKS = StageConfig(
+    kind="marks", size_px=32, batch=4, steps=4, time_frac=1, lr=1e-3, undamaged_prob=0.3
+)
+REFINE = msgspec.structs.replace(
+    MARKS, kind="generator", known_prob=0.5, weights={"perceptual_detail": 0.02}
+)
+DETAIL = msgspec.structs.replace(REFINE, kind="detail-adversarial", steps=6, critic_alone_steps=2)
+RUN = msgspec.structs.replace(
+    TINY,
+    generator=GENERATOR,
+    stages=(MARKS, REFINE, DETAIL),
+    precision="fp32",
+    weights=msgspec.structs.replace(TINY.weights, consistency=0.0, false_alarms=0.1),
+    shape=msgspec.structs.replace(TINY.shape, thin_boost=4.0, missed_share=0.7),
+)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Train on one thread: the photographs are tiny."""
+    num = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(num)
+
+
+@pytest.fixture(autouse=True)
+def classifier(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A classifier of random weights in place of the package's."""
+    install_classifier(monkeypatch, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A build of twelve pairs."""
+    return build_pairs(tmp_path_factory.mktemp("pairs"))
+
+
+@pytest.fixture(scope="module")
+def finished(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of all stages."""
+    folder = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as context:
+        install_classifier(context, folder)
+        Run(folder / "finished", pairs, RUN).train()
+    return folder / "finished"
+
+
+def make_batch(num: int = 4) -> Batch:
+    """Black damaged photographs of white ones, with a mark down the middle."""
+    marks = torch.zeros(num, 1, 16, 16)
+    marks[..., 8] = 1
+    index = torch.zeros(num, dtype=torch.int64)
+    black = torch.zeros(num, 3, 16, 16)
+    return Batch(black, black + 1, marks, index, index, None, index - 1)
+
+
+def test_what_is_given_follows_from_seed_stage_and_position() -> None:
+    """In any order the same draws, about as often as asked for; another seed gives others."""
+    stage = msgspec.structs.replace(REFINE, known_prob=0.5, undamaged_prob=0.25)
+    given = draw_given(stage, 3, 1, range(400))
+    backwards = draw_given(stage, 3, 1, range(399, -1, -1))
+    assert np.array_equal(given.undamaged, backwards.undamaged[::-1])
+    assert np.array_equal(given.wider_px, backwards.wider_px[::-1])
+    assert not np.array_equal(given.wider_px, draw_given(stage, 4, 1, range(400)).wider_px)
+    assert given.undamaged.mean() == pytest.approx(0.25, abs=0.07)
+    assert (given.wider_px >= 0).mean() == pytest.approx(0.5, abs=0.07)
+    assert set(given.wider_px) == {-1, 0, 1, 2, 3}
+
+
+def test_given_batch_holds_undamaged_photographs_and_known_marks() -> None:
+    """Undamaged ones are clean and unmarked; known marks are as wide as drawn."""
+    given = Given(np.array([False, True, False, True]), np.array([-1, -1, 1, 0]))
+    batch, known = give(make_batch(), given)
+    assert batch.damaged.mean((1, 2, 3)).tolist() == [0, 1, 0, 1]
+    assert batch.marks.amax((1, 2, 3)).tolist() == [1, 0, 1, 0]
+    assert known.sum((1, 2, 3)).tolist() == [0, 0, 3 * 16, 0]
+    assert torch.equal(batch.clean, make_batch().clean)
+
+
+def test_marks_stage_trains_the_marks_network_alone() -> None:
+    """What repairs keeps its weights, and learns again afterwards."""
+    generator = Generator(replace(GENERATOR, global_px=32))
+    choose_learners(generator, MARKS)
+    learning = {n.split(".")[0] for n, p in generator.named_parameters() if p.requires_grad}
+    assert learning == {"marks_network"}
+    choose_learners(generator, REFINE)
+    learning = {n.split(".")[0] for n, p in generator.named_parameters() if p.requires_grad}
+    assert learning == {"marks_network", "refining_network"}
+
+
+def test_stages_log_their_terms(finished: Path) -> None:
+    """Marks alone first; then fidelity and detail; at last the projected critic."""
+    rows = read_log(finished)
+    filled = {row["stage"]: {k for k, v in row.items() if v} for row in rows}
+    marks, fidelity = {"marks", "false_alarms"}, {"luma", "chroma", "detail"}
+    assert list(filled) == ["1-marks-32", "2-generator-32", "3-detail-adversarial-32"]
+    assert marks <= filled["1-marks-32"]
+    assert not fidelity & filled["1-marks-32"]
+    assert marks | fidelity | {"perceptual_detail"} <= filled["2-generator-32"]
+    assert "critic" not in filled["2-generator-32"]
+    assert {"critic", "projected", "perceptual_detail"} <= filled["3-detail-adversarial-32"]
+
+
+def test_run_of_a_close_look_exports_its_weights(finished: Path) -> None:
+    """The file for `restore` holds what was trained."""
+    generator, info = load_generator(finished / "model.zip")
+    assert generator.config == GENERATOR
+    assert info.metadata.alignment == 4
+    untrained = build_networks(RUN, torch.device("cpu")).generator.state_dict()
+    for name in ("marks_network.out.weight", "refining_network.out.weight"):
+        assert not torch.equal(generator.state_dict()[name], untrained[name])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [3, 6, 10, 13])
+def test_resumed_run_of_a_close_look_equals_an_uninterrupted_one(
+    finished: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """A run killed in any stage goes on to the same losses and weights."""
+    folder = tmp_path / "killed"
+    with monkeypatch.context() as context:
+        kill_at(context, step)
+        with pytest.raises(Killed):
+            Run(folder, pairs, RUN).train()
+    resume_run(folder).train()
+    assert read_log(folder) == read_log(finished)
+    ours, theirs = (load_generator(f / "checkpoint.safetensors")[0] for f in (folder, finished))
+    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_preset_has_the_sizes_of_the_shipped_network() -> None:
+    """From half resolution down it is as wide, so that its weights can be started from."""
+    config = load_preset("repair")
+    before = load_preset("cpu").generator
+    assert config.generator.widths == before.widths[1:]
+    assert config.generator.alignment == before.alignment
+    assert config.stages[0].kind == "marks"
+    assert config.stages[-1].has_projected_critic
+
+
+@pytest.mark.parametrize(
+    ("stage", "run", "message"),
+    [
+        ({"kind": "marks", "known_prob": 0.5}, {}, "known_prob"),
+        ({"kind": "global", "undamaged_prob": 0.5}, {}, "undamaged_prob"),
+        ({"kind": "marks"}, {"generator": TINY.generator}, "marks_widths"),
+        ({"kind": "detail-adversarial"}, {"generator": TINY.generator}, "marks_widths"),
+        ({"undamaged_prob": 0.5}, {"weights": TINY.weights}, "not with consistency"),
+    ],
+)
+def test_config_refuses_stages_that_can_not_be(
+    stage: dict[str, object], run: dict[str, object], message: str
+) -> None:
+    """Each with a word about what is missing."""
+
+    def build() -> TrainConfig:
+        plain = msgspec.structs.asdict(TINY.stages[0]) | stage
+        return msgspec.structs.replace(RUN, **run, stages=(StageConfig(**plain),))
+
+    with pytest.raises(ValueError, match=message):
+        build()

@@ -1,0 +1,156 @@
+"""The loss of a close look: fidelity, marks found without false alarms, and detail as it looks.
+
+Marks are weighed so that thin opaque ones are found, and what is no mark is left alone; luma's
+detail is compared by a classifier's features on the tone of the clean photograph, so that tone,
+which can't be known, plays no part in it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from train.config import LossShape, LossWeights
+from train.losses.fidelity import FidelityLoss, split_luma_chroma, sum_all
+from train.losses.perceptual import Judged, judge, measure_perceptual
+from train.network.features import FrozenFeatures
+
+# Marks narrower than this are thin.
+_THIN_PX = 7
+# A photograph is unmarked if no pixel of its marks is more opaque.
+_MAX_OPACITY = 0.02
+# Of an unmarked photograph, the share of pixels that are most surely called marks.
+_HARDEST_FRAC = 0.01
+# Tone is what is coarser than this, detail what is finer.
+_TONE_PX = 16
+
+
+def find_thin(marks: Tensor) -> Tensor:
+    """Opacity (N, 1, H, W) of what is thin in marks (N, 1, H, W): hairs, scratches, dust.
+
+    Source:
+        Meyer 1979, "Iterative image transformations for an automatic screening of cervical smears"
+        (the top-hat: what an opening takes away).
+    """
+    side, reach = _THIN_PX, _THIN_PX // 2
+    eroded = -F.max_pool2d(-marks, side, stride=1, padding=reach)
+    return marks - F.max_pool2d(eroded, side, stride=1, padding=reach)
+
+
+def measure_found_marks(
+    logits: Tensor, marks: Tensor, thin_boost: float, missed_share: float
+) -> Tensor:
+    """Weighted cross-entropy plus Tversky loss of the marks; half-opaque marks are accepted.
+
+    Thin marks cover few pixels: what misses all hairs still has a good mean, and a good Dice where
+    there is a stain. So a pixel of a thin mark weighs more, by its opacity: opaque hairs are what
+    anyone sees. And a miss costs more than a false alarm, since what is missed is left in the
+    photograph, while what is filled needlessly is refined from the photograph beside it.
+
+    Args:
+        logits: (N, 1, H, W).
+        marks: (N, 1, H, W) opacity in [0, 1].
+        thin_boost: How much more a pixel of a thin opaque mark weighs than others.
+        missed_share: Weight of misses; that of false alarms is what is left to 1. At .5, and
+            without boost, this is `train.losses.fidelity.measure_marks`.
+
+    Source:
+        Salehi, Erdogmus, Gholipour 2017, "Tversky loss function for image segmentation using 3D
+        fully convolutional deep networks", eq. 4; ours has squares as Milletari, Navab, Ahmadi
+        2016, "V-Net", so that a half-opaque mark is best answered by about its opacity.
+    """
+    weights = 1 + thin_boost * find_thin(marks)
+    entropy = F.binary_cross_entropy_with_logits(logits, marks, reduction="none")
+    found = torch.sigmoid(logits)
+    overlap = sum_all(weights * found * marks)
+    false, missed = sum_all(weights * found.square()), sum_all(weights * marks.square())
+    tversky = 1 - (overlap + 0.5) / ((1 - missed_share) * false + missed_share * missed + 0.5)
+    return sum_all(weights * entropy) / sum_all(weights) + tversky
+
+
+def measure_false_alarms(logits: Tensor, marks: Tensor) -> Tensor:
+    """Cross-entropy of the pixels most surely called marks, over unmarked photographs.
+
+    A rim, a spoke, an eyelash: false alarms are few, so the mean over all pixels hides them.
+
+    Args:
+        logits: (N, 1, H, W).
+        marks: (N, 1, H, W) opacity in [0, 1].
+
+    Returns:
+        The mean over the unmarked photographs; 0 where there are none.
+
+    Source:
+        Shrivastava, Gupta, Girshick 2016, "Training region-based object detectors with online hard
+        example mining"; ours mines pixels of photographs without marks.
+    """
+    is_unmarked = (marks.amax((1, 2, 3)) <= _MAX_OPACITY).to(logits.dtype)  # (N,)
+    pixels = F.softplus(logits).flatten(1)  # (N, H * W)
+    num = math.ceil(_HARDEST_FRAC * pixels.shape[1])
+    hardest = pixels.topk(num, dim=1, sorted=False).values.mean(1)
+    return sum_all(hardest * is_unmarked) / sum_all(is_unmarked).clamp(min=1)
+
+
+def lay_detail(luma: Tensor, true_luma: Tensor) -> Tensor:
+    """Detail of a restored luma on the tone of the true one, in three bands.
+
+    Args:
+        luma: (N, 1, H, W); H and W multiples of 16.
+        true_luma: Likewise, of the clean photograph.
+
+    Returns:
+        (N, 3, H, W).
+    """
+    missing = F.avg_pool2d(true_luma - luma, _TONE_PX)
+    missing = F.interpolate(missing, scale_factor=float(_TONE_PX), mode="bilinear")
+    return (luma + missing).expand(-1, 3, -1, -1)
+
+
+class RepairLoss(FidelityLoss):
+    """The loss of a generator with a close look, without a critic.
+
+    Attributes:
+        features: For the perceptual term and the projected critic; None where neither is wanted.
+        judged: What was judged in the last batch.
+    """
+
+    def __init__(
+        self, weights: LossWeights, shape: LossShape, features: FrozenFeatures | None
+    ) -> None:
+        """Weigh the terms; see `train.config`."""
+        super().__init__(weights, shape)
+        self.features = features
+        self.judged: Judged | None = None
+
+    def forward(self, pred: tuple[Tensor, Tensor], clean: Tensor, marks: Tensor) -> Tensor:
+        """See `FidelityLoss.forward`."""
+        total = super().forward(pred, clean, marks)
+        if self.weights.false_alarms > 0:
+            value = measure_false_alarms(pred[1], marks)
+            total = total + self.weigh("false_alarms", value)
+        if self.features is not None:
+            luma, _ = split_luma_chroma(pred[0])
+            true_luma, _ = split_luma_chroma(clean)
+            true_photo = true_luma.expand(-1, 3, -1, -1)
+            self.judged = judge(lay_detail(luma, true_luma), true_photo, self.features)
+            if self.weights.perceptual_detail > 0:
+                value = measure_perceptual(self.judged.features, self.judged.true_features)
+                total = total + self.weigh("perceptual_detail", value)
+        return total
+
+    def compare_marks(self, logits: Tensor, marks: Tensor) -> Tensor:
+        """See `measure_found_marks`."""
+        return measure_found_marks(logits, marks, self.shape.thin_boost, self.shape.missed_share)
+
+
+class MarksLoss(RepairLoss):
+    """The loss of marks stages: of the marks alone."""
+
+    def __init__(self, weights: LossWeights, shape: LossShape) -> None:
+        """Weigh the terms."""
+        alone = {"luma": 0.0, "psnr": 0.0, "chroma": 0.0, "detail": 0.0}
+        super().__init__(msgspec.structs.replace(weights, **alone), shape, None)

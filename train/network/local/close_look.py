@@ -1,0 +1,168 @@
+"""The close look: find all marks, fill them, and refine what is filled.
+
+A narrow U-Net with a large field of view finds the marks. What they hide is filled from around
+them at native resolution, by arithmetic without weights. A second U-Net sees the filled photograph
+beside the one that came and the marks: it takes away grain, blur and what the fill left, by a
+residual and by a field of colour matrices, read off at a coarse scale. It begins as the identity.
+
+Both networks fold the photograph: four pixels become the channels of one, and nothing but the fill
+and the sums at the end is computed at native resolution, where most of the time used to go.
+
+Source:
+    Shi et al. 2016, "Real-time single image and video super-resolution using an efficient sub-pixel
+    convolutional neural network" (unfolding); Wang et al. 2021, "Real-ESRGAN", section 3.3 (folding
+    first, to restore at the same size).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from train.network.config import GeneratorConfig
+from train.network.global_branch import add_affine
+from train.network.layers import double_size, stack_blocks
+from train.network.local.fill import fill_evenly, find_hidden, open_gate
+from train.network.strips import run_in_strips
+
+# Logit of the marks before training: 2 % everywhere, below the gate's stretch, so it starts closed.
+_MARKS_BIAS = -4.0
+
+
+class FoldedUNet(nn.Module):
+    """A U-Net that begins at half resolution.
+
+    Its stem folds and convolves at once: a layer of 6 x 6 pixels that moves by two is one of 3 x 3
+    folded cells.
+    """
+
+    def __init__(
+        self,
+        num_in: int,
+        widths: tuple[int, ...],
+        encoder_blocks: tuple[int, ...],
+        decoder_blocks: tuple[int, ...],
+    ) -> None:
+        """Build it with random weights; see `GeneratorConfig` for what the lists mean."""
+        super().__init__()
+        num_up = len(widths) - 1
+        self.stem = nn.Conv2d(num_in, widths[0], 6, stride=2, padding=2)
+        self.encoder = nn.ModuleList(map(stack_blocks, widths, encoder_blocks))
+        self.down = nn.ModuleList(
+            nn.Conv2d(widths[i], widths[i + 1], 3, stride=2, padding=1) for i in range(num_up)
+        )
+        self.up = nn.ModuleList(nn.Conv2d(widths[i + 1], widths[i], 1) for i in range(num_up))
+        self.decoder = nn.ModuleList(map(stack_blocks, widths[:-1], decoder_blocks))
+
+    def forward(self, seen: Tensor) -> list[Tensor]:
+        """Features of (N, num_in, H, W), the finest first: (N, widths[i], H / 2^(i+1), ...)."""
+        skips = [self.encoder[0](self.stem(seen))]
+        for down, blocks in zip(self.down, self.encoder[1:], strict=True):
+            skips.append(blocks(down(skips[-1])))
+        x = skips.pop()
+        features = []
+        for i in reversed(range(len(skips))):
+            x = self.decoder[i](double_size(self.up[i](x)) + skips[i])
+            features.append(x)
+        return features[::-1]
+
+
+class MarksNetwork(nn.Module):
+    """Finds the marks; before training it finds none."""
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        """Build it with random weights."""
+        super().__init__()
+        widths = config.marks_widths
+        self.unet = FoldedUNet(6, widths, config.marks_blocks, (1,) * (len(widths) - 1))
+        self.out = nn.Conv2d(widths[0], 4, 3, padding=1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.constant_(self.out.bias, _MARKS_BIAS)  # type: ignore[arg-type]  # Conv2d's default bias
+
+    def forward(self, photo: Tensor, original: Tensor) -> Tensor:
+        """Logits of the opacity of marks.
+
+        Args:
+            photo: (N, 3, H, W) RGB in [0, 1], tone and colour adjusted.
+            original: (N, 3, H, W), as it came.
+
+        Returns:
+            (N, 1, H, W) float32.
+        """
+        x = self.unet(2 * torch.cat([photo, original], dim=1) - 1)[0]  # (N, widths[0], H / 2, ...)
+        return unfold(self.out(F.relu(x))).float()
+
+
+class RefiningNetwork(nn.Module):
+    """Refines a filled photograph; before training it changes nothing."""
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        """Build it with random weights."""
+        super().__init__()
+        widths, self.tone_scale = config.widths, config.tone_scale
+        self.unet = FoldedUNet(7, widths, config.encoder_blocks, config.decoder_blocks)
+        self.out = nn.Conv2d(widths[0], 12, 3, padding=1)
+        self.tone_out = nn.Conv2d(widths[self.tone_scale], 12, 1)
+        for layer in (self.out, self.tone_out):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]  # Conv2d's default bias
+
+    def forward(self, filled: Tensor, photo: Tensor, gate: Tensor) -> tuple[Tensor, Tensor]:
+        """What is to be added to a filled photograph.
+
+        Args:
+            filled: (N, 3, H, W) RGB in [0, 1].
+            photo: (N, 3, H, W), before it was filled.
+            gate: (N, 1, H, W) in [0, 1], how far it was.
+
+        Returns:
+            The residual (N, 3, H, W), and colour matrices (N, 12, H / 2^(tone_scale + 1), ...).
+        """
+        features = self.unet(2 * torch.cat([filled, photo, gate], dim=1) - 1)
+        residual = unfold(self.out(F.relu(features[0])))
+        return residual, self.tone_out(features[self.tone_scale])
+
+
+class CloseLook(nn.Module):
+    """Finds, fills, refines; before training it returns the photograph unchanged.
+
+    Attributes:
+        config: Its size.
+        num_strips: In how many strips the sums at native resolution run.
+    """
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        """Build it with random weights."""
+        super().__init__()
+        self.config = config
+        self.num_strips = 1
+        self.marks_network = MarksNetwork(config)
+        self.refining_network = RefiningNetwork(config)
+
+    def restore_locally(
+        self, photo: Tensor, known_marks: Tensor | None, original: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """See `train.network.generator.Generator.restore_locally`."""
+        logits = self.marks_network(photo, original)  # (N, 1, H, W)
+        gate = find_hidden(open_gate(logits.detach(), known_marks))  # (N, 1, H, W)
+        with torch.autocast(photo.device.type, enabled=False):
+            filled = fill_evenly(
+                photo.float(), gate, num_scales=len(self.config.widths)
+            )  # (N, 3, H, W)
+        residual, tones = self.refining_network(filled, photo, gate)
+        scale = 2 ** (self.config.tone_scale + 1)
+
+        def adjust_tone(filled: Tensor, residual: Tensor, tones: Tensor) -> Tensor:
+            field = F.interpolate(tones, scale_factor=float(scale), mode="bilinear")
+            return add_affine(filled + residual, field)  # (N, 3, h, W)
+
+        planes = [(filled, 1), (residual.float(), 1), (tones.float(), scale)]
+        return run_in_strips(adjust_tone, self.num_strips, scale, *planes), logits
+
+
+def unfold(folded: Tensor) -> Tensor:
+    """(N, 4 C, h, w) to (N, C, 2 h, 2 w): torch's pixel_shuffle, as it may be exported."""
+    num, channels, height, width = folded.shape
+    cells = folded.reshape(num, channels // 4, 2, 2, height, width)
+    return cells.permute(0, 1, 4, 2, 5, 3).reshape(num, channels // 4, 2 * height, 2 * width)
