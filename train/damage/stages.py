@@ -226,9 +226,8 @@ def add_light_and_grain(image: Tensor, damage: Damage) -> Tensor:
 def age_and_mark(image: Tensor, damage: Damage) -> Tensor:
     """Tone, frame, ageing and marks; (N, 3, H, W) to the same."""
     silver, image = image, _interpolate(image, damage.tone.transpose(1, 2).contiguous())
-    if damage.second_share.any():
-        second = _interpolate(silver, damage.second_tone.transpose(1, 2).contiguous())
-        image = image + damage.second_share * (second - image)
+    second = _interpolate(silver, damage.second_tone.transpose(1, 2).contiguous())
+    image = image + damage.second_share * (second - image)
     paper, backdrop = _column(damage.paper), _column(damage.backdrop)
     image = paper + damage.picture * (image - paper)
     image = backdrop + damage.print_area * (image - backdrop)
