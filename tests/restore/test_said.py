@@ -36,10 +36,12 @@ def _rows(events: Iterator[Any]) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([r.samples for r in rows]), np.concatenate([r.marks for r in rows])
 
 
-@pytest.mark.parametrize("photo", PHOTOS.values(), ids=PHOTOS)
-@pytest.mark.parametrize("mode", ["add", "replace", "edit"])
-def test_kept_answers_give_the_bytes_of_a_new_run(photo: np.ndarray, mode: Any) -> None:
+@pytest.mark.parametrize(
+    ("name", "mode"), [("large", "edit"), ("small", "add"), ("grey", "replace")]
+)
+def test_kept_answers_give_the_bytes_of_a_new_run(name: str, mode: Any) -> None:
     """The network is asked once; every setting of the strengths is as if asked again."""
+    photo = PHOTOS[name]
     marks = np.full((200, 300), 128, np.uint8)
     marks[50:60], marks[100:140] = 255, 0
     source = ArraySource(photo)

@@ -240,7 +240,7 @@ def test_state_holds_the_critic_and_not_the_frozen_features(finished: Path) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", [3, 5, 8])
+@pytest.mark.parametrize("step", [3, 8])
 def test_resumed_colour_run_equals_an_uninterrupted_one(
     finished: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:

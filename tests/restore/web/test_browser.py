@@ -166,8 +166,7 @@ def test_download_is_the_apis_result(page: Page, server: Client) -> None:
     page.shoot("downloaded")
 
 
-@pytest.mark.parametrize("ratio", [1, 2, 3])
-@pytest.mark.parametrize("size", [(300, 400), (200, 600)], ids=["4:3", "3:1"])
+@pytest.mark.parametrize(("ratio", "size"), [(1, (300, 400)), (2, (200, 600)), (3, (300, 400))])
 def test_stroke_lands_where_it_was_painted(
     browser: Any, server: Client, ratio: int, size: tuple[int, int]
 ) -> None:
