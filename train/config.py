@@ -47,6 +47,7 @@ class LossWeights(_Config, frozen=True, kw_only=True):
         color: Distance of chroma, weighted as `LossShape.color_weighting` says.
         perceptual: Distance of a frozen classifier's features.
         stray_edges: Chroma that changes where luma doesn't.
+        fringes: Chroma that changes more than the truth.
         hints: Error of chroma under hints.
         projected: Hinge loss against the projected critic.
         false_alarms: Cross-entropy of what is most surely called a mark where there are none.
@@ -64,6 +65,7 @@ class LossWeights(_Config, frozen=True, kw_only=True):
     color: Weight = 4.0
     perceptual: Weight = 0.15
     stray_edges: Weight = 0.4
+    fringes: Weight = 0.0
     hints: Weight = 2.0
     projected: Weight = 0.03
     false_alarms: Weight = 0.0

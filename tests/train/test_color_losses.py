@@ -65,6 +65,17 @@ def test_perceptual_distance_is_in_deviations_of_each_channel() -> None:
         assert float(both) == pytest.approx(2 * expected, rel=1e-4)
 
 
+def test_fringes_are_edges_that_the_truth_has_not() -> None:
+    """A true edge costs nothing, nor does a missing one; a bar beside it costs both its sides."""
+    true = torch.zeros(1, 2, 8, 8)
+    true[:, :, :, 4:] = 0.1
+    assert float(losses.measure_fringes(true, true)) == 0
+    assert float(losses.measure_fringes(torch.zeros_like(true), true)) == 0
+    bar = true.clone()
+    bar[:, :, :, 1] = 0.2
+    assert float(losses.measure_fringes(bar, true)) == pytest.approx(2 * 0.2 / 7)
+
+
 def test_stray_edges_are_those_without_an_edge_of_luma() -> None:
     """A step of chroma on even luma costs its height; where luma steps, too, nearly nothing."""
     chroma, luma = torch.zeros(1, 2, 8, 8), torch.full((1, 1, 8, 8), 0.2)

@@ -76,6 +76,15 @@ def measure_stray_edges(chroma: Tensor, luma: Tensor) -> Tensor:
     return (_gradient(chroma) * torch.exp(-_gradient(luma) / _EDGE_LUMA)).mean()
 
 
+def measure_fringes(chroma: Tensor, true_chroma: Tensor) -> Tensor:
+    """Mean gradient of chroma beyond that of the truth, wherever it is.
+
+    Stray edges spare the places where luma changes, and there a critic draws fringes. Edges that
+    are missing cost nothing here. Ours.
+    """
+    return F.relu(_gradient(chroma) - _gradient(true_chroma)).mean()
+
+
 def _gradient(field: Tensor) -> Tensor:
     """Absolute differences to the right and below, summed: (N, C, h - 1, w - 1)."""
     here = field[:, :, :-1, :-1]
@@ -145,6 +154,8 @@ class ColorLoss(WeighedTerms):
                 total = total + self.weigh("perceptual", value)
         if self.weights.stray_edges > 0:
             total = total + self.weigh("stray_edges", measure_stray_edges(chroma, luma))
+        if self.weights.fringes > 0:
+            total = total + self.weigh("fringes", measure_fringes(chroma, true_chroma))
         if self.weights.hints > 0:
             value = measure_obedience(chroma, true_chroma, hints[:, 2:])
             total = total + self.weigh("hints", value)
