@@ -188,12 +188,20 @@ class Network:
 
     def _run(self, name: str, feed: dict[str, Floats]) -> list[Any]:
         try:
-            outputs: list[Any] = self._sessions[name].run(None, feed)
+            outputs: list[Any] = self._sessions[name].run(None, feed, _run_options(name))
         except Exception as error:
             if any(sign in str(error).lower() for sign in _OUT_OF_MEMORY):
                 raise MemoryError(_line(error)) from error
             raise
         return outputs
+
+
+def _run_options(name: str) -> onnxruntime.RunOptions:
+    """Graphs that run once a photograph give their memory back; windows take it again and again."""
+    options = onnxruntime.RunOptions()
+    if name != REPAIR:
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return options
 
 
 def weigh_cells(index: NDArray[np.intp], size: int, num_cells: int) -> Floats:
