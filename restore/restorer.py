@@ -22,7 +22,7 @@ from restore.events import Notice, Progress
 from restore.passes.run import RestoredRows, restore_photo
 from restore.passes.source import RowSource
 from restore.scan.profiles import ColorSpace, Srgb
-from restore.scan.provenance import digest_file
+from restore.scan.provenance import digest_weights
 from restore.settings import RestoreSettings
 
 _DEFAULTS = RestoreSettings()
@@ -94,9 +94,7 @@ class Restorer:
     @cached_property
     def digest(self) -> str:
         """Digest of the file of weights; empty without one, or if it has gone."""
-        if self.weights is None or not self.weights.is_file():
-            return ""
-        return digest_file(self.weights)
+        return "" if self.weights is None else digest_weights(self.weights)
 
     @property
     def device(self) -> str:

@@ -7,7 +7,6 @@ from dataclasses import fields
 from pathlib import Path
 
 from restore.album.plan import INFRARED, Job
-from restore.engine.model_file import default_model_path
 from restore.errors import PhotoError
 from restore.scan.metadata.read import read_metadata
 from restore.scan.opening import explain_os
@@ -15,19 +14,6 @@ from restore.scan.provenance import Origin, digest_file, read_origin
 from restore.settings import RestoreSettings
 
 _DEFAULTS = RestoreSettings().values()
-
-
-def describe_settings(settings: RestoreSettings) -> str:
-    """Settings in one line."""
-    return settings.describe()
-
-
-def digest_weights(path: Path | None) -> str:
-    """Digest of a file of weights, by default the package's; empty if it can't be read."""
-    try:
-        return digest_file(default_model_path() if path is None else path)
-    except OSError:
-        return ""  # loading it will tell
 
 
 def describe_inputs(job: Job) -> tuple[tuple[str, str], ...]:

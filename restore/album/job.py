@@ -13,7 +13,7 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from restore.album.done import copies_file, describe_inputs, describe_settings
+from restore.album.done import copies_file, describe_inputs
 from restore.album.plan import INFRARED, Job
 from restore.errors import PhotoError
 from restore.events import Notice, Progress
@@ -226,7 +226,7 @@ def _restore_into(
             provenance = Provenance.now(
                 f"{SOFTWARE} {job.version}",
                 restorer.name,
-                describe_settings(settings),
+                settings.describe(),
                 describe_inputs(job),
             )
         metadata = describe(

@@ -149,10 +149,10 @@ def main(
     kept. Exit status 1 if a photograph failed; the others are restored nevertheless.
     """  # noqa: D301  # \b is click's mark for text to leave as it is
     from restore.album.batch import Batch
-    from restore.album.done import digest_weights
     from restore.album.plan import PassedOver, Places, as_plan_error, find_photos
     from restore.cli.interrupts import ending_cleanly
     from restore.errors import RestoreError
+    from restore.scan.provenance import digest_weights
 
     click.get_current_context().with_resource(ending_cleanly())
     _print_any_name()

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
+from restore.engine.model_file import default_model_path
 from restore.scan.metadata.xmp import add_description, decode_packet
 
 SOFTWARE = "old-pictures-restoration"
@@ -113,6 +114,14 @@ def _parse(parameters: str) -> Origin:
     model, *rest = parameters.removeprefix(_START).split("; ")
     settings = dict(pair.rsplit(" ", 1) for pair in (rest or [""])[0].split(", ") if " " in pair)
     return Origin(model, settings, dict(pair.split(" ", 1) for pair in rest[1:] if " " in pair))
+
+
+def digest_weights(path: Path | None) -> str:
+    """Digest of a file of weights, by default the package's; empty if it can't be read."""
+    try:
+        return digest_file(default_model_path() if path is None else path)
+    except OSError:
+        return ""  # loading it will tell
 
 
 def digest_file(path: Path) -> str:
