@@ -16,7 +16,6 @@ what was restored, for benchmarks/blind.py.
 from __future__ import annotations
 
 import hashlib
-import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -43,7 +42,7 @@ from benchmarks.heldout import (
     read_heldout,
 )
 from benchmarks.hinted import choose_places, measure_hints, summarise_hints
-from benchmarks.machine import RESULTS, describe_machine
+from benchmarks.machine import RESULTS, describe_machine, write_report
 from benchmarks.measured import describe_section, find_judge, measure_section, to_json
 from benchmarks.quality_report import OURS, PREVIOUS, describe_weights, format_report
 from benchmarks.sections import Item
@@ -251,8 +250,7 @@ def main(
         "minutes": round((time.monotonic() - start_s) / 60, 1),
     }
     click.echo(format_report(report))
-    results.mkdir(parents=True, exist_ok=True)
-    (results / "color.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_report(results / "color.json", report)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ beside doing nothing, the classical chain, and OpenCV's top-hat and inpainting a
 from __future__ import annotations
 
 import functools
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +31,7 @@ from benchmarks.foreign import (
 )
 from benchmarks.heldout import VAL_FRAC
 from benchmarks.large import find_photos, read_photo
-from benchmarks.machine import RESULTS, describe_machine
+from benchmarks.machine import RESULTS, describe_machine, write_report
 from benchmarks.marks import fill_classically
 from benchmarks.measured import describe_section, find_judge, measure_section
 from benchmarks.outlines import draw_hairs, lay_hairs
@@ -167,10 +166,7 @@ def main(
         "minutes": round((time.monotonic() - start_s) / 60, 1),
     }
     click.echo(format_report(report))
-    results.mkdir(parents=True, exist_ok=True)
-    (results / "foreign-large.json").write_text(
-        json.dumps(report, indent=1) + "\n", encoding="utf-8"
-    )
+    write_report(results / "foreign-large.json", report)
 
 
 if __name__ == "__main__":

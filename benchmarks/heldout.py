@@ -20,6 +20,7 @@ Photo = NDArray[np.uint8]
 
 VAL_FRAC = 0.05
 SIDE_PX = 256
+_GOLDEN_RATIO = 0.6180339887498949
 # Mean a and b of L*a*b* farther from grey than this: sunsets, red rooms, candlelight, deep woods.
 _CAST_DISTANCE = 15.0
 _LUMA = (0.299, 0.587, 0.114)
@@ -96,6 +97,15 @@ def find_heldout(folders: Sequence[Path], exclude: Path | None, val_frac: float)
     return [files[name] for name in names]
 
 
+def spread(num: int) -> list[int]:
+    """An order of so many files by name in which the first few stand for all.
+
+    Names from one origin stand together: steps of the golden ratio visit all origins early.
+    """
+    steps = [(i * _GOLDEN_RATIO) % 1 for i in range(num)]
+    return np.argsort(steps, kind="stable").tolist()
+
+
 def read_heldout(files: Sequence[Path], limit: int) -> Iterator[CleanPhoto]:
     """The middle squares of so many of them at 256 px, spread over all; greys are left out.
 
@@ -105,10 +115,8 @@ def read_heldout(files: Sequence[Path], limit: int) -> Iterator[CleanPhoto]:
     from train.measure.evaluate import to_tensor
     from train.measure.metrics import convert_to_lab, measure_colorfulness
 
-    # By the golden ratio: however many are taken, they are spread over all names.
-    order = np.argsort([(i * 0.6180339887498949) % 1 for i in range(len(files))], kind="stable")
     found = 0
-    for file in (files[i] for i in order):
+    for file in (files[i] for i in spread(len(files))):
         if found == limit:
             return
         photo = read_square(file)
@@ -122,15 +130,21 @@ def read_heldout(files: Sequence[Path], limit: int) -> Iterator[CleanPhoto]:
         yield CleanPhoto(file.stem, photo, bool(np.hypot(a, b) > _CAST_DISTANCE))
 
 
-def read_square(file: Path) -> Photo | None:
-    """The middle of a photograph at 256 px, or None if it is none or too small."""
+def decode(file: Path) -> Photo | None:
+    """A photograph (H, W, 3), or None if it is none."""
     encoded = np.frombuffer(file.read_bytes(), np.uint8)
     bgr = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None
-    if bgr is None or min(bgr.shape[:2]) < SIDE_PX:
+    return None if bgr is None else np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
+
+
+def read_square(file: Path) -> Photo | None:
+    """The middle of a photograph at 256 px, or None if it is none or too small."""
+    photo = decode(file)
+    if photo is None or min(photo.shape[:2]) < SIDE_PX:
         return None
-    side = min(bgr.shape[:2])
-    top, left = ((length - side) // 2 for length in bgr.shape[:2])
-    square = cv2.cvtColor(bgr[top : top + side, left : left + side], cv2.COLOR_BGR2RGB)
+    side = min(photo.shape[:2])
+    top, left = ((length - side) // 2 for length in photo.shape[:2])
+    square = photo[top : top + side, left : left + side]
     return np.asarray(cv2.resize(square, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA))
 
 

@@ -11,11 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.heldout import find_heldout
+from benchmarks.heldout import decode, find_heldout, spread
 
 Photo = NDArray[np.uint8]
-
-_GOLDEN_RATIO = 0.6180339887498949
 
 
 class LargePhoto(NamedTuple):
@@ -45,10 +43,7 @@ def find_photos(
         click.ClickException: If there are none.
     """
     files = find_heldout(folders, exclude, val_frac)
-    # Names from one origin stand together: steps of the golden ratio visit all origins early.
-    steps = [(i * _GOLDEN_RATIO) % 1 for i in range(len(files))]
-    order = np.argsort(steps, kind="stable")[:limit]
-    return [files[i] for i in sorted(order)]
+    return [files[i] for i in sorted(spread(len(files))[:limit])]
 
 
 def read_photo(file: Path, side_px: int | None = None) -> LargePhoto:
@@ -57,13 +52,12 @@ def read_photo(file: Path, side_px: int | None = None) -> LargePhoto:
     Raises:
         click.ClickException: If it is none.
     """
-    encoded = np.frombuffer(file.read_bytes(), np.uint8)
-    bgr = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None
-    if bgr is None:
+    photo = decode(file)
+    if photo is None:
         raise click.ClickException(f"{file}: not an image that OpenCV can decode; take it away")
-    photo = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
     shortest = min(photo.shape[:2])
     if side_px is not None and side_px < shortest:
         scale = side_px / shortest
-        photo = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    return LargePhoto(file.stem, np.asarray(photo, np.uint8))
+        reduced = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        photo = np.asarray(reduced, np.uint8)
+    return LargePhoto(file.stem, photo)

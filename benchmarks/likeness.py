@@ -15,7 +15,6 @@ models, which the extra `bench` brings.
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -27,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.large import find_photos, read_photo
-from benchmarks.machine import RESULTS, describe_machine
+from benchmarks.machine import RESULTS, describe_machine, write_report
 from benchmarks.quality import choose_pairs
 from benchmarks.quality_report import (
     OURS,
@@ -188,8 +187,7 @@ def main(
         "minutes": round((time.monotonic() - start_s) / 60, 1),
     }
     click.echo(format_report(report))
-    results.mkdir(parents=True, exist_ok=True)
-    (results / "likeness.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_report(results / "likeness.json", report)
 
 
 if __name__ == "__main__":

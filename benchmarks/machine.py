@@ -8,6 +8,7 @@ does where the project is installed editable, as CONTRIBUTING.md says.
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
@@ -69,3 +70,9 @@ def call_module(
     stdout = subprocess.PIPE if capture else None
     done = subprocess.run(command, env=environment, check=True, stdout=stdout, text=True)
     return done.stdout.splitlines() if capture else []
+
+
+def write_report(path: Path, report: dict[str, Any]) -> None:
+    """Keep what was measured; the folder is made if it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

@@ -17,7 +17,6 @@ those of what was found, come with the number of their pixels.
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +31,7 @@ from numpy.typing import NDArray
 from benchmarks.foreign import seed_photo
 from benchmarks.heldout import VAL_FRAC
 from benchmarks.large import LargePhoto, find_photos, read_photo
-from benchmarks.machine import RESULTS, describe_machine
+from benchmarks.machine import RESULTS, describe_machine, write_report
 from benchmarks.marks_report import HAIRS, OUTLINES, UNMARKED, format_marks, judge_marks
 from benchmarks.measured import to_json
 from benchmarks.outlines import (
@@ -301,8 +300,7 @@ def main(
         "minutes": round((time.monotonic() - start_s) / 60, 1),
     }
     click.echo(format_marks(report))
-    results.mkdir(parents=True, exist_ok=True)
-    (results / "marks.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_report(results / "marks.json", report)
 
 
 if __name__ == "__main__":

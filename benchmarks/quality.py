@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.foreign import DAMAGES
-from benchmarks.machine import RESULTS, describe_machine
+from benchmarks.machine import RESULTS, describe_machine, write_report
 from benchmarks.measured import describe_section, find_judge, measure_section
 from benchmarks.quality_report import (
     OURS,
@@ -200,8 +200,7 @@ def main(
         "minutes": round((time.monotonic() - start_s) / 60, 1),
     }
     click.echo(format_report(report))
-    results.mkdir(parents=True, exist_ok=True)
-    (results / "quality.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_report(results / "quality.json", report)
     listed = {"hash": "BLAKE2b of the source key, 128 bits", "sources": hashes}
     (results / "quality-heldout.json").write_text(
         json.dumps(listed, indent=1) + "\n", encoding="utf-8"
