@@ -97,6 +97,16 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, total_steps: int) -> None:
     monkeypatch.setattr(Pace, "after_batch", die)
 
 
+def run_until_killed(folder: Path, pairs: Path, config: TrainConfig, total_steps: int) -> None:
+    """Begin a run that dies at a step."""
+    from train.run.run import Run
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        kill_at(monkeypatch, total_steps)
+        with pytest.raises(Killed):
+            Run(folder, pairs, config).train()
+
+
 def read_log(run: Path, name: str = "log.csv") -> list[dict[str, str]]:
     """A run's log without its timings."""
     with (run / name).open(newline="") as file:

@@ -2,7 +2,6 @@
 
 import csv
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 import torch
 from classifiers import install_classifier
 from store_photos import build_small, encode, fill_folder, paint_photo
-from training_runs import TINY, Killed, build_pairs, kill_at, read_log
+from training_runs import TINY, build_pairs, read_log, run_until_killed
 
 from degrade import PairReader
 from restore.engine.model_file import ModelMetadata
@@ -29,6 +28,8 @@ from train.network.generator import Generator
 from train.run.learner import build_networks, choose_learners, share_rate
 from train.run.run import Run, resume_run
 
+pytestmark = pytest.mark.usefixtures("one_thread", "classifier")
+
 COLOR = StageConfig(
     kind="color", size_px=32, batch=4, steps=4, time_frac=1, lr=1e-3,
     whole_prob=0.6, aspect_frac=0.1, frozen_blocks=9, weights={"stray_edges": 1.0},
@@ -42,21 +43,6 @@ RUN = msgspec.structs.replace(
     stages=(COLOR, ADVERSARIAL),
     precision="fp32",
 )
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Train on one thread: the photographs are tiny."""
-    num = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(num)
-
-
-@pytest.fixture(autouse=True)
-def classifier(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A classifier of random weights in place of the package's."""
-    install_classifier(monkeypatch, tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -242,14 +228,11 @@ def test_state_holds_the_critic_and_not_the_frozen_features(finished: Path) -> N
 @pytest.mark.slow
 @pytest.mark.parametrize("step", [3, 8])
 def test_resumed_colour_run_equals_an_uninterrupted_one(
-    finished: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+    finished: Path, pairs: Path, tmp_path: Path, step: int
 ) -> None:
     """Killed in either stage, it goes on to the same losses, looks and weights."""
     folder = tmp_path / "killed"
-    with monkeypatch.context() as context:
-        kill_at(context, step)
-        with pytest.raises(Killed):
-            Run(folder, pairs, RUN).train()
+    run_until_killed(folder, pairs, RUN, step)
     resume_run(folder).train()
     for name in ("log.csv", "heldout.csv"):
         assert read_log(folder, name) == read_log(finished, name)
@@ -260,15 +243,12 @@ def test_resumed_colour_run_equals_an_uninterrupted_one(
 
 @pytest.mark.slow
 def test_varied_run_differs_and_resumes_exactly(
-    finished: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: Path, pairs: Path, tmp_path: Path
 ) -> None:
     """With `vary`, the critic sees other photographs, the same again after a kill."""
     config = msgspec.structs.replace(RUN, features=msgspec.structs.replace(RUN.features, vary=True))
     Run(tmp_path / "whole", pairs, config).train()
-    with monkeypatch.context() as context:
-        kill_at(context, 8)
-        with pytest.raises(Killed):
-            Run(tmp_path / "killed", pairs, config).train()
+    run_until_killed(tmp_path / "killed", pairs, config, 8)
     resume_run(tmp_path / "killed").train()
     assert read_log(tmp_path / "killed") == read_log(tmp_path / "whole")
     plain, varied = read_log(finished), read_log(tmp_path / "whole")

@@ -1,6 +1,5 @@
 """Stages of a close look: what they give, what they train, and that they resume exactly."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from classifiers import install_classifier
-from training_runs import TINY, Killed, build_pairs, kill_at, read_log
+from training_runs import TINY, build_pairs, read_log, run_until_killed
 
 from train.config import StageConfig, TrainConfig, load_preset
 from train.data.batches import Batch
@@ -19,6 +18,8 @@ from train.network.config import GeneratorConfig
 from train.network.generator import Generator
 from train.run.learner import build_networks, choose_learners
 from train.run.run import Run, resume_run
+
+pytestmark = pytest.mark.usefixtures("one_thread", "classifier")
 
 GENERATOR = GeneratorConfig(
     widths=(8, 16), encoder_blocks=(1, 1), decoder_blocks=(1,), tone_scale=0,
@@ -39,21 +40,6 @@ RUN = msgspec.structs.replace(
     weights=msgspec.structs.replace(TINY.weights, consistency=0.0, false_alarms=0.1),
     shape=msgspec.structs.replace(TINY.shape, thin_boost=4.0, missed_share=0.7),
 )
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Train on one thread: the photographs are tiny."""
-    num = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(num)
-
-
-@pytest.fixture(autouse=True)
-def classifier(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A classifier of random weights in place of the package's."""
-    install_classifier(monkeypatch, tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -141,14 +127,11 @@ def test_run_of_a_close_look_exports_its_weights(finished: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("step", [3, 6, 10, 13])
 def test_resumed_run_of_a_close_look_equals_an_uninterrupted_one(
-    finished: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+    finished: Path, pairs: Path, tmp_path: Path, step: int
 ) -> None:
     """A run killed in any stage goes on to the same losses and weights."""
     folder = tmp_path / "killed"
-    with monkeypatch.context() as context:
-        kill_at(context, step)
-        with pytest.raises(Killed):
-            Run(folder, pairs, RUN).train()
+    run_until_killed(folder, pairs, RUN, step)
     resume_run(folder).train()
     assert read_log(folder) == read_log(finished)
     ours, theirs = (load_generator(f / "checkpoint.safetensors")[0] for f in (folder, finished))

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 import torch
 from classifiers import install_classifier, write_package
-from training_runs import TINY, Killed, build_pairs, kill_at, read_log, write_preset
+from training_runs import TINY, build_pairs, read_log, run_until_killed, write_preset
 
 from train.config import StageConfig
 from train.network.checkpoint import load_generator
@@ -42,9 +42,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as context:
         install_classifier(context, folder)
         Run(folder / "alone", pairs, EXACT).train()
-        kill_at(context, _KILLED_AT)
-        with pytest.raises(Killed):
-            Run(folder / "killed", pairs, EXACT).train()
+        run_until_killed(folder / "killed", pairs, EXACT, _KILLED_AT)
     odd = msgspec.structs.replace(EXACT.stages[0], batch=3)
     write_preset(folder / "even.toml", EXACT)
     write_preset(folder / "odd.toml", msgspec.structs.replace(EXACT, stages=(odd,)))

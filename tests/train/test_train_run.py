@@ -2,7 +2,6 @@ import csv
 import json
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import msgspec
 import pytest
 import torch
 from store_photos import build_small, fill_folder
-from training_runs import TINY, Killed, build_pairs, kill_at, read_log
+from training_runs import TINY, Killed, build_pairs, read_log, run_until_killed
 
 from degrade import PairReader
 from train.config import TrainConfig, decode_config, encode_config
@@ -34,14 +33,7 @@ from train.network.config import GeneratorConfig
 from train.run.log import CsvTable
 from train.run.run import Run, resume_run
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Train on one thread: the networks are tiny."""
-    num = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(num)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="session")
@@ -140,14 +132,11 @@ def test_workers_do_not_change_the_training(finished: Path, pairs: Path, tmp_pat
 @pytest.mark.slow
 @pytest.mark.parametrize("step", [1, 8, 13, 15])
 def test_resumed_run_equals_an_uninterrupted_one(
-    finished: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+    finished: Path, pairs: Path, tmp_path: Path, step: int
 ) -> None:
     """A run killed in any stage goes on to the same losses, looks and weights."""
     folder = tmp_path / "killed"
-    with monkeypatch.context() as context:
-        kill_at(context, step)
-        with pytest.raises(Killed):
-            Run(folder, pairs, TINY).train()
+    run_until_killed(folder, pairs, TINY, step)
     if step < 2:
         with pytest.raises(RunError, match="no run to resume"):
             resume_run(folder)
@@ -341,10 +330,7 @@ def test_too_little_memory_is_one_line_and_keeps_the_state(
 ) -> None:
     """The batch, its size and the remedy are named; with enough memory the run goes on."""
     folder = tmp_path / "run"
-    with monkeypatch.context() as context:
-        kill_at(context, 5)
-        with pytest.raises(Killed):
-            Run(folder, pairs, TINY).train()
+    run_until_killed(folder, pairs, TINY, 5)
     before = (folder / "state.pt").read_bytes()
 
     def fail(*_: Any) -> None:
