@@ -18,12 +18,13 @@ from restore import Restorer
 from restore.engine import ModelMetadata
 from train.config import decode_config, encode_config, load_preset
 from train.errors import ConfigError, TrainError
+from train.losses.fidelity import CoarseLoss
 from train.network.checkpoint import load_generator, save_generator
 from train.network.config import GeneratorConfig
 from train.network.export import export_generator
 from train.network.generator import Generator
 from train.network.global_branch import GlobalBranch, Place, adjust_by_grid, reduce_photo
-from train.run.learner import build_networks, choose_learners
+from train.run.learner import BranchOnly, build_networks, choose_learners
 from train.run.run import Run
 
 CONFIG = replace(TINY_GENERATOR, global_px=64)
@@ -228,6 +229,30 @@ def test_stages_train_their_own_part() -> None:
     choose_learners(generator, RUN.stages[1])
     rest = {n for n, p in generator.named_parameters() if not p.requires_grad}
     assert rest == {n for n, _ in generator.named_parameters() if n.startswith("global_branch.")}
+
+
+def measure_color_slopes(generator: Generator) -> list[float]:
+    """How much the loss of a toned photograph, then of one in colour, depends on a wrong red."""
+    color = torch.from_numpy(draw_photo(64, 64)).permute(2, 0, 1).float() / 255
+    toned = color.mean(0, keepdim=True) * torch.tensor([1.0, 0.85, 0.6])[:, None, None]
+    photos = torch.stack([toned, color])
+    adjusted, colored = BranchOnly(generator)(photos)
+    red = torch.zeros(2, 1, 1, 1, requires_grad=True)
+    restored = adjusted + red * torch.tensor([1.0, 0.0, -0.299 / 0.114])[:, None, None]
+    loss = CoarseLoss(RUN.weights, RUN.shape)
+    loss((restored, colored), photos, torch.zeros(2, 1, 64, 64)).backward()
+    assert red.grad is not None
+    return red.grad.flatten().abs().tolist()
+
+
+def test_colors_of_photographs_without_any_are_left_to_the_color_network() -> None:
+    """Beside one, a toned photograph teaches the branch luma alone; without one, colours, too."""
+    toned, color = measure_color_slopes(
+        make_shaken_generator(replace(CONFIG, color_encoder="lite0"))
+    )
+    assert toned < 1e-6 < color
+    toned, color = measure_color_slopes(make_shaken_generator())
+    assert min(toned, color) > 1e-6
 
 
 @pytest.mark.slow

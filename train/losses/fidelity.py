@@ -219,6 +219,19 @@ class CoarseLoss(FidelityLoss):
         super().__init__(msgspec.structs.replace(weights, detail=0.0, marks=0.0), shape)
 
     def forward(self, pred: tuple[Tensor, Tensor], clean: Tensor, marks: Tensor) -> Tensor:
-        """See `FidelityLoss.forward`."""
-        restored, clean, marks = (F.avg_pool2d(p, 4) for p in (pred[0], clean, marks))
+        """Weighted sum of the terms.
+
+        Args:
+            pred: restored (N, 3, H, W), and how far the colours of each photograph count (N,).
+            clean: (N, 3, H, W).
+            marks: (N, 1, H, W).
+        """
+        restored, colored = pred
+        restored, clean, marks = (F.avg_pool2d(p, 4) for p in (restored, clean, marks))
+        luma, chroma = split_luma_chroma(restored)
+        _, true_chroma = split_luma_chroma(clean)
+        # Colours that don't count are as they should be: they neither cost nor teach anything.
+        counted = colored[:, None, None, None]
+        chroma = true_chroma + counted * (chroma - true_chroma)
+        restored = join_luma_chroma(luma, chroma)
         return super().forward((restored, marks), clean, marks)

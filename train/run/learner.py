@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from train import parallel
@@ -31,6 +32,7 @@ from train.network.features import FrozenFeatures
 from train.network.generator import Generator
 from train.network.pretrained import load_classifiers
 from train.network.projected_critic import ProjectedCritic
+from train.network.toning import measure_toning
 from train.run.callbacks import NameBatch, SkipValidation
 from train.run.start import start_from
 
@@ -39,6 +41,8 @@ _RATED_FAN_IN = 576
 # A trained classifier changes more slowly than what is built on it.
 _CLASSIFIER_RATE_FRAC = 1 / 3
 _COLOR_CLASSIFIER_RATE_FRAC = 1 / 4
+# Photographs are made so much smaller where it is asked whether they have colours.
+_TONING_REDUCTION = 4
 # One-cycle schedules start at this fraction of the highest rate.
 _START_FRAC = 1 / 25
 # Of the projected critic, which learns at one rate: it has to keep up.
@@ -236,15 +240,22 @@ def choose_learners(generator: Generator, stage: StageConfig) -> None:
 
 
 class BranchOnly(nn.Module):
-    """A generator of which only the global branch is run; finds no marks."""
+    """A generator of which only the global branch is run.
+
+    Beside a colour network it need not guess the colours of photographs without any: they don't
+    count.
+    """
 
     def __init__(self, generator: Generator) -> None:
         super().__init__()
         self.generator = generator
 
     def forward(self, photo: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Generator.forward`."""
-        return self.generator.adjust_globally(photo), torch.zeros_like(photo[:, :1])
+        """Adjusted (N, 3, H, W), and how far the colours of each photograph count (N,)."""
+        adjusted = self.generator.adjust_globally(photo)
+        if self.generator.color_network is None:
+            return adjusted, photo.new_ones(len(photo))
+        return adjusted, 1 - measure_toning(F.avg_pool2d(photo, _TONING_REDUCTION))
 
 
 class MarksOnly(nn.Module):
