@@ -126,7 +126,7 @@ def evaluate(
         "model": describe_weights(model),
         "pix2pix": describe_pix2pix(weights),
         "sections": run_sections(
-            build_methods(model, weights, False), reader, chosen,
+            build_methods(model, None, weights, False), reader, chosen,
             sections=("default",), num_draws=draws,
         ),
     }  # fmt: skip

@@ -12,10 +12,12 @@ import pytest
 import torch
 from store_photos import paint_photo
 from training_runs import TINY, build_pairs
+from write_models import MODELS
 
 from benchmarks.picture.foreign import DAMAGES
 from benchmarks.picture.quality import check_heldout, choose_pairs, iterate_section
 from benchmarks.picture.quality_report import judge
+from benchmarks.rivals.baselines import evaluate
 from benchmarks.shared.heldout import seed_photo
 from benchmarks.shared.measured import measure_section
 from benchmarks.shared.pix2pix import (
@@ -217,6 +219,17 @@ def test_quality_chooses_each_source_once_and_refuses_those_trained_on(pairs: Pa
     assert len(check_heldout(heldout, choose_pairs(heldout, 1), training)) == 1
     with pytest.raises(click.ClickException, match="trained on"):
         check_heldout(training, chosen, training)
+
+
+@pytest.mark.slow
+def test_rival_is_measured_beside_ours(pairs: Path, tmp_path: Path) -> None:
+    """A trained U-Net comes out beside our weights, doing nothing and the classical chain."""
+    weights = tmp_path / "pix2pix.safetensors"
+    save_unet(weights, UNet(UNetConfig(width=4, size_px=32)), {"minutes": 3})
+    report = evaluate(MODELS / "tiny.zip", weights, pairs, limit=2, draws=2, threads=1)
+    methods = report["sections"]["default"]["methods"]
+    assert {"ours", "nothing", "classical", "pix2pix"} <= set(methods)
+    assert report["pix2pix"]["minutes"] == 3
 
 
 def test_quality_measures_undamaged_photographs_against_themselves(pairs: Path) -> None:
