@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import hashlib
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -38,11 +37,13 @@ from benchmarks.picture.color_photos import (
 )
 from benchmarks.picture.color_report import GREY_COPIES, compare_ratios, judge_colors
 from benchmarks.picture.hinted import choose_places, measure_hints, summarise_hints
+from benchmarks.shared import options
 from benchmarks.shared.album import Album
-from benchmarks.shared.heldout import VAL_FRAC, find_heldout, seed_photo
-from benchmarks.shared.machine import RESULTS, describe_machine, write_report
+from benchmarks.shared.heldout import find_heldout, seed_photo
+from benchmarks.shared.machine import write_report
 from benchmarks.shared.measured import Item, describe_section, find_judge, measure_section, to_json
-from benchmarks.shared.report import OURS, PREVIOUS, describe_weights, format_report
+from benchmarks.shared.report import OURS, PREVIOUS, begin_run, describe_weights, format_report
+from benchmarks.shared.restorers import load_restorers
 from train.measure.intervals import bootstrap
 
 if TYPE_CHECKING:
@@ -93,9 +94,7 @@ def measure_grey_copies(
     """The section of grey copies, with the ratios that the bars ask for."""
     from train.measure.baselines import keep_as_is, restore_classically
 
-    judge, notes = find_judge()
-    for note in notes:
-        print(note, file=sys.stderr)
+    judge = find_judge()
     methods = {name: use_as_method(restorer) for name, restorer in restorers.items()}
     methods |= {"nothing": keep_as_is, "classical": restore_classically}
     items = copy_grey(photos, seed)
@@ -183,28 +182,20 @@ def describe_photos(photos: Sequence[CleanPhoto], val_frac: float) -> dict[str, 
 
 
 @click.command()
-@click.argument("folders", nargs=-1, required=True, metavar="PHOTOS...",
-                type=click.Path(exists=True, file_okay=False, path_type=Path))  # fmt: skip
-@click.option("--model", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="Our weights; else those of the package.")  # fmt: skip
-@click.option("--previous", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="Earlier weights of ours.")  # fmt: skip
-@click.option("--exclude", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="Text of names without suffix, one a line, to leave out.")  # fmt: skip
-@click.option("--val-frac", type=click.FloatRange(0, 1), default=VAL_FRAC, show_default=True,
-              metavar="SHARE", help="Of the photographs that is held out.")  # fmt: skip
-@click.option("--limit", type=click.IntRange(min=2), default=100, show_default=True,
-              metavar="N", help="Photographs that are made grey.")  # fmt: skip
+@options.photos
+@options.model
+@options.previous
+@options.exclude
+@options.val_frac
+@options.limit(100, "Photographs that are made grey.", least=2)
 @click.option("--others", type=click.IntRange(min=0), default=30, show_default=True,
               metavar="N", help="Of these for all other tests; 0: none.")  # fmt: skip
 @click.option("--save", type=click.Path(file_okay=False, path_type=Path), metavar="FOLDER",
               help="Keep the restored grey copies there, a folder for each method.")  # fmt: skip
-@click.option("--draws", type=click.IntRange(min=2), default=500, show_default=True,
-              metavar="N", help="Of the bootstrap.")  # fmt: skip
-@click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, metavar="N")
-@click.option("--seed", default=0, show_default=True, help="Of all damage and the draws.")
-@click.option("--results", type=click.Path(file_okay=False, path_type=Path),
-              default=RESULTS, help="Folder for color.json.")  # fmt: skip
+@options.draws(500)
+@options.threads
+@options.seed("Of all damage and the draws.")
+@options.results("color.json")
 def main(
     folders: tuple[Path, ...], model: Path | None, previous: Path | None, exclude: Path | None,
     val_frac: float, limit: int, others: int, save: Path | None, draws: int, threads: int,
@@ -213,14 +204,12 @@ def main(
     """Measure the colours of restored held-out PHOTOS, print tables, keep the figures."""
     import torch
 
-    from restore import Restorer
     from restore.engine import default_model_path
 
     torch.set_num_threads(threads)
-    start_s = time.monotonic()
-    machine = describe_machine(threads, "torch", "onnxruntime", "numpy")
-    files = {OURS: model or default_model_path(), **({PREVIOUS: previous} if previous else {})}
-    restorers = {name: Restorer.load(file, num_threads=threads) for name, file in files.items()}
+    run = begin_run(threads, "torch", "onnxruntime", "numpy")
+    model = model or default_model_path()
+    restorers = load_restorers(model, previous, threads, device="auto")
     heldout = find_heldout(folders, exclude, val_frac)
     photos = list(read_heldout(heldout, limit))
     if not photos:
@@ -236,16 +225,10 @@ def main(
         sections["undamaged"] = measure_undamaged(plain, restorers, **chosen)
     if cast and others:
         sections["undamaged, with a cast"] = measure_undamaged(cast, restorers, **chosen)
-    report = {
-        "machine": machine,
-        "photos": describe_photos(photos, val_frac),
-        **{name: describe_weights(file) for name, file in files.items()},
-        "bootstrap_draws": draws,
-        "seed": seed,
-        "sections": sections,
-        "bars": judge_colors(sections),
-        "minutes": round((time.monotonic() - start_s) / 60, 1),
-    }
+    measured_on = {"photos": describe_photos(photos, val_frac), OURS: describe_weights(model)}
+    if previous is not None:
+        measured_on[PREVIOUS] = describe_weights(previous)
+    report = run.report(measured_on, sections, judge_colors(sections), **chosen)
     click.echo(format_report(report))
     write_report(results / "color.json", report)
 

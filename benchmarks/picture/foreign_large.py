@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import functools
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import cv2
@@ -26,15 +25,13 @@ from numpy.typing import NDArray
 from benchmarks.picture.foreign import Foreign, damage_like_bopbtl, damage_like_real_esrgan
 from benchmarks.picture.marks import fill_classically
 from benchmarks.picture.outlines import draw_hairs, lay_hairs
-from benchmarks.shared.heldout import VAL_FRAC, seed_photo
+from benchmarks.shared import options
+from benchmarks.shared.heldout import seed_photo
 from benchmarks.shared.large import find_photos, read_photo
-from benchmarks.shared.machine import RESULTS, describe_machine, write_report
+from benchmarks.shared.machine import write_report
 from benchmarks.shared.measured import Item, describe_section, find_judge, measure_section
-from benchmarks.shared.report import OURS, PREVIOUS, describe_weights, format_report
-
-if TYPE_CHECKING:
-    from restore import Restorer
-    from train.measure.evaluate import Method
+from benchmarks.shared.report import OURS, begin_run, describe_both, format_report
+from benchmarks.shared.restorers import load_restorers, restore_fully
 
 Photo = NDArray[np.uint8]
 
@@ -67,16 +64,6 @@ def iterate_items(
         yield Item(name, damaged, clean, marks)
 
 
-def use_restorer(restorer: Restorer) -> Method:
-    """Restoring through both passes, with everything that `restore` does by itself."""
-
-    def restore(damaged: Photo) -> tuple[Photo, Photo]:
-        restoration = restorer.restore(damaged)
-        return np.asarray(restoration.restored, np.uint8), restoration.marks
-
-    return restore
-
-
 def judge_gains(sections: dict[str, Any]) -> list[dict[str, Any]]:
     """Every bar with its figure, its interval and whether it is met."""
     bars = []
@@ -94,26 +81,18 @@ def judge_gains(sections: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @click.command()
-@click.argument("folders", nargs=-1, required=True, metavar="PHOTOS...",
-                type=click.Path(exists=True, file_okay=False, path_type=Path))  # fmt: skip
-@click.option("--model", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="Our weights; else those of the package.")  # fmt: skip
-@click.option("--previous", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="Earlier weights of ours.")  # fmt: skip
-@click.option("--exclude", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="Text of names without suffix, one a line, to leave out.")  # fmt: skip
-@click.option("--val-frac", type=click.FloatRange(0, 1), default=VAL_FRAC, show_default=True,
-              metavar="SHARE", help="Of the photographs that is held out.")  # fmt: skip
+@options.photos
+@options.model
+@options.previous
+@options.exclude
+@options.val_frac
 @click.option("--side", "side_px", type=click.IntRange(min=64), metavar="PX",
               help="Reduce short sides to this; else photographs keep their size.")  # fmt: skip
-@click.option("--limit", type=click.IntRange(min=1), default=60, show_default=True,
-              metavar="N", help="Photographs.")  # fmt: skip
-@click.option("--draws", type=click.IntRange(min=2), default=500, show_default=True,
-              metavar="N", help="Of the bootstrap.")  # fmt: skip
-@click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, metavar="N")
-@click.option("--seed", default=0, show_default=True, help="Of the damages and the draws.")
-@click.option("--results", type=click.Path(file_okay=False, path_type=Path),
-              default=RESULTS, help="Folder for foreign-large.json.")  # fmt: skip
+@options.limit(60, "Photographs.")
+@options.draws(500)
+@options.threads
+@options.seed("Of the damages and the draws.")
+@options.results("foreign-large.json")
 def main(
     folders: tuple[Path, ...], model: Path | None, previous: Path | None, exclude: Path | None,
     val_frac: float, side_px: int | None, limit: int, draws: int, threads: int, seed: int,
@@ -123,42 +102,32 @@ def main(
     import torch
     from tqdm import tqdm
 
-    from restore import Restorer
     from restore.engine import default_model_path
     from train.measure.baselines import keep_as_is, restore_classically
 
-    start_s = time.monotonic()
-    machine = describe_machine(threads, "torch", "onnxruntime", "numpy")
+    run = begin_run(threads, "torch", "onnxruntime", "numpy")
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
     model = model or default_model_path()
     files = find_photos(folders, val_frac=val_frac, exclude=exclude, limit=limit)
-    methods = {OURS: use_restorer(Restorer.load(model, "cpu", num_threads=threads))}
-    if previous is not None:
-        methods[PREVIOUS] = use_restorer(Restorer.load(previous, "cpu", num_threads=threads))
+    restorers = load_restorers(model, previous, threads)
+    methods = {name: restore_fully(restorer) for name, restorer in restorers.items()}
     methods |= {"nothing": keep_as_is, "classical": restore_classically}
     methods[HAT_FILL] = functools.partial(fill_classically, ink="light")
-    judge, notes = find_judge()
-    for note in notes:
-        print(note, file=sys.stderr)
+    judge = find_judge()
     sections: dict[str, Any] = {}
     for damage in LARGE_DAMAGES:
         items = iterate_items(files, damage, side_px=side_px, seed=seed)
         shown = tqdm(items, total=len(files), desc=damage, unit="photo", file=sys.stderr)
         sections[damage] = describe_section(measure_section(shown, methods, judge), draws, seed)
-    report = {
-        "machine": machine,
+    measured_on = {
         "num_photos": len(files),
         "val_frac": val_frac,
         "side_px": side_px,
-        "model": describe_weights(model),
-        "previous": None if previous is None else describe_weights(previous),
-        "bootstrap_draws": draws,
-        "seed": seed,
-        "sections": sections,
-        "bars": judge_gains(sections),
-        "minutes": round((time.monotonic() - start_s) / 60, 1),
+        **describe_both(model, previous),
     }
+    bars = judge_gains(sections)
+    report = run.report(measured_on, sections, bars, num_draws=draws, seed=seed)
     click.echo(format_report(report))
     write_report(results / "foreign-large.json", report)
 

@@ -16,7 +16,6 @@ models, which the extra `bench` brings.
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,9 +25,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.picture.quality import choose_pairs
+from benchmarks.shared import options
 from benchmarks.shared.large import find_photos, read_photo
-from benchmarks.shared.machine import RESULTS, describe_machine, write_report
-from benchmarks.shared.report import OURS, PREVIOUS, describe_pairs, describe_weights, format_report
+from benchmarks.shared.machine import write_report
+from benchmarks.shared.report import (
+    OURS,
+    begin_run,
+    describe_both,
+    describe_pairs,
+    format_report,
+    judge_figure,
+)
+from benchmarks.shared.restorers import load_restorers
 from train.measure.faces import FaceChange, Recognizer, make_grey
 from train.measure.likeness import describe_likeness
 
@@ -94,22 +102,12 @@ def compare_old(
 
 def judge_likeness(sections: dict[str, Any]) -> list[dict[str, Any]]:
     """Every bar with its figure, its interval and whether it is met."""
-    bars: list[dict[str, Any]] = []
-
-    def add(section: str, name: str, least: float = 0, most: float = 1) -> None:
-        found = sections.get(section, {}).get("methods", {}).get(OURS, {}).get(name)
-        if found is not None:
-            asked = f"at least {least}" if least else f"at most {most}"
-            met = least <= found["value"] <= most
-            bars.append(
-                {"method": OURS, "claim": f"{section}: {name} {asked}", **found, "met": met}
-            )
-
-    add(PORTRAITS, "nearer_frac", least=_MIN_NEARER_FRAC)
-    add(PORTRAITS, "median", most=_MAX_MEDIAN)
-    add(OLD, "worst", most=_MAX_OLD_WORST)
-    add(OLD, "lost_frac", most=0)
-    return bars
+    return [
+        *judge_figure(sections, OURS, PORTRAITS, "nearer_frac", least=_MIN_NEARER_FRAC),
+        *judge_figure(sections, OURS, PORTRAITS, "median", most=_MAX_MEDIAN),
+        *judge_figure(sections, OURS, OLD, "worst", most=_MAX_OLD_WORST),
+        *judge_figure(sections, OURS, OLD, "lost_frac", most=0),
+    ]
 
 
 @click.command()
@@ -117,18 +115,13 @@ def judge_likeness(sections: dict[str, Any]) -> list[dict[str, Any]]:
               help="A build, whose held-out photographs are restored.")  # fmt: skip
 @click.option("--old", type=click.Path(exists=True, file_okay=False, path_type=Path),
               help="Folder of old photographs.")  # fmt: skip
-@click.option("--model", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="Our weights; else those of the package.")  # fmt: skip
-@click.option("--previous", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="Earlier weights of ours.")  # fmt: skip
-@click.option("--limit", type=click.IntRange(min=1), default=150, show_default=True,
-              metavar="N", help="Photographs of each section.")  # fmt: skip
-@click.option("--draws", type=click.IntRange(min=2), default=1000, show_default=True,
-              metavar="N", help="Of the bootstrap.")  # fmt: skip
-@click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, metavar="N")
-@click.option("--seed", default=0, show_default=True, help="Of the draws.")
-@click.option("--results", type=click.Path(file_okay=False, path_type=Path),
-              default=RESULTS, help="Folder for likeness.json.")  # fmt: skip
+@options.model
+@options.previous
+@options.limit(150, "Photographs of each section.")
+@options.draws(1000)
+@options.threads
+@options.seed("Of the draws.")
+@options.results("likeness.json")
 def main(
     pairs: Path | None, old: Path | None, model: Path | None, previous: Path | None, limit: int,
     draws: int, threads: int, seed: int, results: Path,
@@ -137,27 +130,22 @@ def main(
     if pairs is None and old is None:
         raise click.UsageError("nothing to measure; name --pairs, --old or both")
     from degrade import PairReader
-    from restore import Restorer
     from restore.engine import default_model_path
     from train.errors import TrainError
 
-    start_s = time.monotonic()
     try:
         recognizer = Recognizer()
     except TrainError as error:
         raise click.ClickException(str(error)) from error
-    machine = describe_machine(threads, "dlib-bin", "onnxruntime", "numpy")
+    run = begin_run(threads, "dlib-bin", "onnxruntime", "numpy")
     model = model or default_model_path()
-    restorer = Restorer.load(model, "cpu", num_threads=threads)
-    methods = {OURS: use_restorer(restorer)}
-    if previous is not None:
-        earlier = Restorer.load(previous, "cpu", num_threads=threads)
-        methods[PREVIOUS] = use_restorer(earlier)
+    restorers = load_restorers(model, previous, threads)
+    methods = {name: use_restorer(restorer) for name, restorer in restorers.items()}
     sections: dict[str, Any] = {}
     reader = None
     if pairs is not None:
         reader = PairReader(pairs, split="val")
-        portrait_methods = methods | {OURS_LEFT: use_restorer(restorer, colorize=False)}
+        portrait_methods = methods | {OURS_LEFT: use_restorer(restorers[OURS], colorize=False)}
         faces = compare_portraits(reader, recognizer, portrait_methods, limit)
         sections[PORTRAITS] = describe_likeness(
             faces, damaged=NOTHING, ours=[OURS], num_draws=draws, seed=seed
@@ -169,17 +157,12 @@ def main(
     empty = [name for name, section in sections.items() if not section["num_faces"]]
     if empty:
         raise click.ClickException(f"{empty[0]}: no faces were found; name other photographs")
-    report = {
-        "machine": machine,
+    measured_on = {
         "pairs": reader and describe_pairs(reader, sections[PORTRAITS]["num_photos"]),
-        "model": describe_weights(model),
-        "previous": None if previous is None else describe_weights(previous),
-        "bootstrap_draws": draws,
-        "seed": seed,
-        "sections": sections,
-        "bars": judge_likeness(sections),
-        "minutes": round((time.monotonic() - start_s) / 60, 1),
+        **describe_both(model, previous),
     }
+    bars = judge_likeness(sections)
+    report = run.report(measured_on, sections, bars, num_draws=draws, seed=seed)
     click.echo(format_report(report))
     write_report(results / "likeness.json", report)
 

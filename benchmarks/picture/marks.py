@@ -18,7 +18,6 @@ those of what was found, come with the number of their pixels.
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -40,11 +39,13 @@ from benchmarks.picture.outlines import (
     lay_outline,
     read_outlines,
 )
-from benchmarks.shared.heldout import VAL_FRAC, seed_photo
+from benchmarks.shared import options
+from benchmarks.shared.heldout import seed_photo
 from benchmarks.shared.large import LargePhoto, find_photos, read_photo
-from benchmarks.shared.machine import RESULTS, describe_machine, write_report
+from benchmarks.shared.machine import write_report
 from benchmarks.shared.measured import to_json
-from benchmarks.shared.report import OURS, PREVIOUS, describe_weights
+from benchmarks.shared.report import OURS, begin_run, describe_both
+from benchmarks.shared.restorers import load_restorers
 from train.measure.intervals import bootstrap
 from train.measure.marks import (
     ALL,
@@ -242,62 +243,46 @@ def measure_photos(
 
 
 @click.command()
-@click.argument("folders", nargs=-1, required=True, metavar="PHOTOS...",
-                type=click.Path(exists=True, file_okay=False, path_type=Path))  # fmt: skip
+@options.photos
 @click.option("--outlines", required=True,
               type=click.Path(exists=True, file_okay=False, path_type=Path),
               help="Folder of outlines of real damage, white on black.")  # fmt: skip
-@click.option("--model", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="Our weights; else those of the package.")  # fmt: skip
-@click.option("--previous", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="Earlier weights of ours.")  # fmt: skip
-@click.option("--exclude", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="Text of names without suffix, one a line, to leave out.")  # fmt: skip
-@click.option("--val-frac", type=click.FloatRange(0, 1), default=VAL_FRAC, show_default=True,
-              metavar="SHARE", help="Of the photographs that is held out.")  # fmt: skip
-@click.option("--limit", type=click.IntRange(min=1), default=60, show_default=True,
-              metavar="N", help="Photographs.")  # fmt: skip
+@options.model
+@options.previous
+@options.exclude
+@options.val_frac
+@options.limit(60, "Photographs.")
 @click.option("--each", type=click.IntRange(1, len(CONDITIONS)), default=2, show_default=True,
               metavar="N", help="Outlines laid over each photograph, one by one.")  # fmt: skip
-@click.option("--draws", type=click.IntRange(min=2), default=500, show_default=True,
-              metavar="N", help="Of the bootstrap.")  # fmt: skip
-@click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, metavar="N")
-@click.option("--seed", default=0, show_default=True, help="Of the marks and the draws.")
-@click.option("--results", type=click.Path(file_okay=False, path_type=Path),
-              default=RESULTS, help="Folder for marks.json.")  # fmt: skip
+@options.draws(500)
+@options.threads
+@options.seed("Of the marks and the draws.")
+@options.results("marks.json")
 def main(
     folders: tuple[Path, ...], outlines: Path, model: Path | None, previous: Path | None,
     exclude: Path | None, val_frac: float, limit: int, each: int, draws: int, threads: int,
     seed: int, results: Path,
 ) -> None:  # fmt: skip
     """Measure, print tables, keep the figures."""
-    from restore import Restorer
     from restore.engine import default_model_path
 
-    start_s = time.monotonic()
-    machine = describe_machine(threads, "onnxruntime", "numpy", "opencv-python-headless")
+    run = begin_run(threads, "onnxruntime", "numpy", "opencv-python-headless")
     cv2.setNumThreads(threads)
     model = model or default_model_path()
     files = find_photos(folders, val_frac=val_frac, exclude=exclude, limit=limit)
-    methods = {OURS: use_repair(Restorer.load(model, "cpu", num_threads=threads))}
-    if previous is not None:
-        methods[PREVIOUS] = use_repair(Restorer.load(previous, "cpu", num_threads=threads))
+    restorers = load_restorers(model, previous, threads)
+    methods = {name: use_repair(restorer) for name, restorer in restorers.items()}
     methods |= {"nothing": keep_as_is, "classical": fill_classically}
     sections = measure_photos(
         files, read_outlines(outlines), methods, each=each, num_draws=draws, seed=seed
     )
-    report = {
-        "machine": machine,
+    measured_on = {
         "num_photos": len(files),
         "val_frac": val_frac,
-        "model": describe_weights(model),
-        "previous": None if previous is None else describe_weights(previous),
-        "bootstrap_draws": draws,
-        "seed": seed,
-        "sections": sections,
-        "bars": judge_marks(sections, OURS),
-        "minutes": round((time.monotonic() - start_s) / 60, 1),
+        **describe_both(model, previous),
     }
+    bars = judge_marks(sections, OURS)
+    report = run.report(measured_on, sections, bars, num_draws=draws, seed=seed)
     click.echo(format_marks(report))
     write_report(results / "marks.json", report)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.shared.report import OURS, format_report
+from benchmarks.shared.report import OURS, format_report, judge_figure
 from train.measure.marks import format_slices
 
 OUTLINES, UNMARKED = "outlines", "unmarked"
@@ -23,27 +23,17 @@ def judge_marks(sections: dict[str, Any], ours: str) -> list[dict[str, Any]]:
         ours: The method that is judged.
     """
     bars: list[dict[str, Any]] = []
-
-    def add(section: str, name: str, least: float = 0, most: float = 1) -> None:
-        found = sections.get(section, {}).get("methods", {}).get(ours, {}).get(name)
-        if found is not None:
-            asked = f"at least {least}" if least else f"at most {most}"
-            met = least <= found["value"] <= most
-            bars.append(
-                {"method": ours, "claim": f"{section}: {name} {asked}", **found, "met": met}
-            )
-
     for name in ("precision", "recall"):
-        add(OUTLINES, name, least=_MIN_OUTLINES)
+        bars += judge_figure(sections, ours, OUTLINES, name, least=_MIN_OUTLINES)
     for hairs in HAIRS.values():
-        add(hairs, "recall", least=_MIN_HAIRS_RECALL)
+        bars += judge_figure(sections, ours, hairs, "recall", least=_MIN_HAIRS_RECALL)
         classical = sections.get(hairs, {}).get("ours_minus", {}).get(ours, {}).get("classical")
         if classical is not None:
             worse = classical["inside_error"]
             claim = f"{hairs}: inside_error no larger than the classical fill's"
             bars.append({"method": ours, "claim": claim, **worse, "met": worse["value"] <= 0})
-    add(UNMARKED, "called_marks_percent", most=_MAX_CALLED_PERCENT)
-    return bars
+    called = "called_marks_percent"
+    return bars + judge_figure(sections, ours, UNMARKED, called, most=_MAX_CALLED_PERCENT)
 
 
 def format_marks(report: dict[str, Any]) -> str:

@@ -19,7 +19,6 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,19 +29,22 @@ from numpy.typing import NDArray
 
 from benchmarks.picture.foreign import DAMAGES
 from benchmarks.picture.quality_report import WITHOUT_COLOURS, judge
+from benchmarks.shared import options
 from benchmarks.shared.heldout import seed_photo
-from benchmarks.shared.machine import RESULTS, describe_machine, write_report
+from benchmarks.shared.machine import write_report
 from benchmarks.shared.measured import Item, describe_section, find_judge, measure_section
 from benchmarks.shared.report import (
     OURS,
     OURS_FULL,
     OURS_GREY,
     PREVIOUS,
+    begin_run,
+    describe_both,
     describe_pairs,
     describe_pix2pix,
-    describe_weights,
     format_report,
 )
+from benchmarks.shared.restorers import restore_fully
 
 if TYPE_CHECKING:
     from degrade import PairReader
@@ -123,13 +125,7 @@ def build_methods(
 
     methods: dict[str, Method] = {OURS: use_generator(load_generator(model)[0])}
     if full:
-        restorer = Restorer.load(model, "cpu")
-
-        def restore_fully(damaged: Photo) -> tuple[Photo, Photo]:
-            restoration = restorer.restore(damaged)
-            return np.asarray(restoration.restored, np.uint8), restoration.marks
-
-        methods[OURS_FULL] = restore_fully
+        methods[OURS_FULL] = restore_fully(Restorer.load(model, "cpu"))
     if previous is not None:
         methods[PREVIOUS] = use_generator(load_generator(previous)[0])
     methods |= {"nothing": keep_as_is, "classical": restore_classically}
@@ -152,9 +148,7 @@ def run_sections(
     """Measure the sections; JSON values by section."""
     from tqdm import tqdm
 
-    judge, notes = find_judge()
-    for note in notes:
-        print(note, file=sys.stderr)
+    judge = find_judge()
     results: dict[str, Any] = {}
     for section in sections:
         items = iterate_section(section, reader, chosen, seed)
@@ -173,22 +167,17 @@ def run_sections(
 
 
 @click.command()
-@click.argument("pairs", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--model", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="Our weights; else those of the package.")  # fmt: skip
-@click.option("--previous", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="Earlier weights of ours.")  # fmt: skip
+@options.pairs
+@options.model
+@options.previous
 @click.option("--pix2pix", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="Weights of benchmarks/rivals/baselines.py.")  # fmt: skip
-@click.option("--limit", type=click.IntRange(min=1), default=200, show_default=True,
-              metavar="N", help="Source photographs.")  # fmt: skip
+@options.limit(200, "Source photographs.")
 @click.option("--full", is_flag=True, help="Also restore through both passes.")
-@click.option("--draws", type=click.IntRange(min=2), default=500, show_default=True,
-              metavar="N", help="Of the bootstrap.")  # fmt: skip
-@click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, metavar="N")
-@click.option("--seed", default=0, show_default=True, help="Of the foreign damages and the draws.")
-@click.option("--results", type=click.Path(file_okay=False, path_type=Path),
-              default=RESULTS, help="Folder for quality.json.")  # fmt: skip
+@options.draws(500)
+@options.threads
+@options.seed("Of the foreign damages and the draws.")
+@options.results("quality.json")
 def main(
     pairs: Path, model: Path | None, previous: Path | None, pix2pix: Path | None, limit: int,
     full: bool, draws: int, threads: int, seed: int, results: Path,
@@ -200,9 +189,8 @@ def main(
     from restore.engine import default_model_path
 
     torch.set_num_threads(threads)
-    start_s = time.monotonic()
+    run = begin_run(threads, "torch", "numpy")
     model = model or default_model_path()
-    machine = describe_machine(threads, "torch", "numpy")
     reader = PairReader(pairs, split="val")
     chosen = choose_pairs(reader, limit)
     if not chosen:
@@ -211,18 +199,13 @@ def main(
     sections = run_sections(
         build_methods(model, previous, pix2pix, full), reader, chosen, num_draws=draws, seed=seed
     )
-    report = {
-        "machine": machine,
+    measured_on = {
         "pairs": describe_pairs(reader, len(chosen)),
-        "model": describe_weights(model),
-        "previous": None if previous is None else describe_weights(previous),
+        **describe_both(model, previous),
         "pix2pix": None if pix2pix is None else describe_pix2pix(pix2pix),
-        "bootstrap_draws": draws,
-        "seed": seed,
-        "sections": sections,
-        "bars": [bar for our in (OURS, OURS_FULL)[: 1 + full] for bar in judge(sections, our)],
-        "minutes": round((time.monotonic() - start_s) / 60, 1),
     }
+    bars = [bar for our in (OURS, OURS_FULL)[: 1 + full] for bar in judge(sections, our)]
+    report = run.report(measured_on, sections, bars, num_draws=draws, seed=seed)
     click.echo(format_report(report))
     write_report(results / "quality.json", report)
     listed = {"hash": "BLAKE2b of the source key, 128 bits", "sources": hashes}

@@ -17,7 +17,8 @@ from typing import Any
 
 import click
 
-from benchmarks.shared.machine import RESULTS, call_module, describe_machine
+from benchmarks.shared import options
+from benchmarks.shared.machine import call_module, describe_machine
 
 _PRESET = Path(__file__).with_name("ablation.toml")
 
@@ -83,7 +84,7 @@ def measure_arms(arms: list[str], pairs: Path, folder: Path, limit: int) -> dict
 
 
 @click.command()
-@click.argument("pairs", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@options.pairs
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True,
               metavar="FOLDER", help="Where the arms are trained.")  # fmt: skip
 @click.option("--minutes", default=20.0, show_default=True, metavar="M", help="For each arm.")
@@ -91,8 +92,7 @@ def measure_arms(arms: list[str], pairs: Path, folder: Path, limit: int) -> dict
               help="Train only this one, and measure nothing.")  # fmt: skip
 @click.option("--limit", default=200, show_default=True, metavar="N",
               help="Held-out photographs to measure on.")  # fmt: skip
-@click.option("--results", type=click.Path(file_okay=False, path_type=Path),
-              default=RESULTS, help="Folder for ablations.json.")  # fmt: skip
+@options.results("ablations.json")
 def main(
     pairs: Path, out: Path, minutes: float, arms: tuple[str, ...], limit: int, results: Path
 ) -> None:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from benchmarks.shared import options
 from benchmarks.shared.machine import describe_machine
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def evaluate(
 
 
 @click.command()
-@click.argument("pairs", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@options.pairs
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), required=True,
               metavar="M", help="Of training, in all.")  # fmt: skip
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path),
@@ -147,7 +148,7 @@ def evaluate(
               show_default=True, help="Of the forward pass.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(min=0), default=1, show_default=True, metavar="N",
               help="Processes that read.")  # fmt: skip
-@click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, metavar="N")
+@options.threads
 @click.option("--seed", default=0, show_default=True)
 @click.option("--resume", is_flag=True, help="Go on with the training in the folder.")
 @click.option("--force", is_flag=True, help="Begin anew where there is a training.")
@@ -155,8 +156,7 @@ def evaluate(
               help="Our weights to compare with; else those of the package.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(min=0), default=200, show_default=True,
               metavar="N", help="Held-out photographs to measure on; 0 measures not.")  # fmt: skip
-@click.option("--draws", type=click.IntRange(min=2), default=1000, show_default=True, metavar="N",
-              help="Of the bootstrap.")  # fmt: skip
+@options.draws(1000)
 def main(
     pairs: Path, minutes: float, out: Path, size: str, width: int, batch: int, precision: str,
     workers: int, threads: int, seed: int, resume: bool, force: bool, model: Path | None,

@@ -1,1 +1,1 @@
-"""What several benchmarks use: the machine, held-out photographs, measured sections, reports."""
+"""What several benchmarks use: options, held-out photographs, measured sections, reports."""

@@ -5,6 +5,7 @@ Sections and methods differ from benchmark to benchmark; what is measured is the
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -81,15 +82,16 @@ class Measured(NamedTuple):
         return Measured(photos, {}, sources, [True] * len(chosen), self.has_marks)
 
 
-def find_judge() -> tuple[Judge | None, list[str]]:
-    """The classifier that judges, or None and a line that says why not."""
+def find_judge() -> Judge | None:
+    """The classifier that judges, or None and a line on stderr that says why not."""
     from train.errors import TrainError
     from train.measure.classifier import Judge
 
     try:
-        return Judge(), []
+        return Judge()
     except TrainError as error:
-        return None, [str(error)]
+        print(error, file=sys.stderr)
+        return None
 
 
 def measure_section(

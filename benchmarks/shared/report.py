@@ -1,16 +1,79 @@
-"""What is kept and printed of a benchmark: names of methods, what was measured with, tables."""
+"""What is kept and printed of a benchmark: what was measured with, sections, bars, tables."""
 
 from __future__ import annotations
 
 import hashlib
+import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from benchmarks.shared.machine import describe_machine
 
 if TYPE_CHECKING:
     from degrade import PairReader
 
 OURS, OURS_GREY, OURS_FULL = "ours", "ours left grey", "ours, two passes"
 PREVIOUS = "previous"
+
+
+class Run(NamedTuple):
+    """A benchmark under way.
+
+    Attributes:
+        machine: As it was at the start.
+        start_s: When that was.
+    """
+
+    machine: dict[str, Any]
+    start_s: float
+
+    def report(
+        self,
+        measured_on: Mapping[str, Any],
+        sections: dict[str, Any],
+        bars: list[dict[str, Any]],
+        *,
+        num_draws: int,
+        seed: int,
+    ) -> dict[str, Any]:
+        """What is kept of it, as JSON values.
+
+        Args:
+            measured_on: Photographs and weights.
+            sections: What was measured.
+            bars: What it was held to.
+            num_draws: Of the bootstrap.
+            seed: Of all draws.
+        """
+        return {
+            "machine": self.machine,
+            **measured_on,
+            "bootstrap_draws": num_draws,
+            "seed": seed,
+            "sections": sections,
+            "bars": bars,
+            "minutes": round((time.monotonic() - self.start_s) / 60, 1),
+        }
+
+
+def begin_run(threads: int, *distributions: str) -> Run:
+    """Look at the machine and at the clock; see `describe_machine`."""
+    start_s = time.monotonic()
+    return Run(describe_machine(threads, *distributions), start_s)
+
+
+def judge_figure(
+    sections: dict[str, Any], method: str, section: str, name: str, *, least: float = 0,
+    most: float = 1,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """A bar that a figure must reach, or must not pass; none where it wasn't measured."""
+    found = sections.get(section, {}).get("methods", {}).get(method, {}).get(name)
+    if found is None:
+        return []
+    asked = f"at least {least}" if least else f"at most {most}"
+    met = least <= found["value"] <= most
+    return [{"method": method, "claim": f"{section}: {name} {asked}", **found, "met": met}]
 
 
 def format_section(name: str, section: dict[str, Any]) -> str:
@@ -46,6 +109,12 @@ def describe_weights(path: Path) -> dict[str, Any]:
         "file": path.name, "sha256": _digest(path), "name": metadata.name,
         "description": metadata.description, "data": data,
     }  # fmt: skip
+
+
+def describe_both(model: Path, previous: Path | None) -> dict[str, Any]:
+    """Our weights, and previous ones where they are given."""
+    earlier = None if previous is None else describe_weights(previous)
+    return {"model": describe_weights(model), "previous": earlier}
 
 
 def describe_pix2pix(path: Path) -> dict[str, Any]:

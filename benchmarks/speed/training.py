@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from benchmarks.shared import options
 from benchmarks.shared.machine import RESULTS, call_module, describe_machine
 
 if TYPE_CHECKING:
@@ -288,13 +289,13 @@ def judge(report: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @click.command()
-@click.argument("pairs", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@options.pairs
 @click.option("--preset", default="cpu", show_default=True, metavar="NAME|FILE",
               help="As of train run.")  # fmt: skip
 @click.option("--rounds", type=click.IntRange(min=1), default=7, show_default=True, metavar="N")
 @click.option("--steps", type=click.IntRange(min=2), default=6, show_default=True, metavar="N",
               help="Of a round.")  # fmt: skip
-@click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, metavar="N")
+@options.threads
 @click.option("--part", "parts", multiple=True, type=click.Choice(PARTS), default=PARTS,
               show_default="all", help="Measure only this; may be given repeatedly.")  # fmt: skip
 @click.option("--memory-of", type=int, hidden=True)
