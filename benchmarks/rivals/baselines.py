@@ -176,7 +176,7 @@ def main(
     from benchmarks.shared.pix2pix import Pix2Pix, UNetConfig, save_unet
     from degrade import PairReader
     from restore.engine.model_file import default_model_path
-    from train.config import StageConfig
+    from train.config.stages import StageConfig
     from train.data.pairs import StagePairs
     from train.parallel import pick_device
 

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from degrade import PairReader
-from train.config import StageConfig, TrainConfig
+from train.config.run import TrainConfig
+from train.config.stages import StageConfig
 from train.damage.twin import Damages
 from train.data.batches import Batch
 from train.data.loader import PairLoader

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     import torch
 
     from degrade import PairReader
-    from train.config import StageConfig, TrainConfig
+    from train.config.run import TrainConfig
+    from train.config.stages import StageConfig
 
 PARTS = ("loader", "waiting", "loop", "steps", "memory")
 BARS = {
@@ -53,7 +54,7 @@ def name_stage(stage: StageConfig, config: TrainConfig) -> str:
 
 def list_cases(config: TrainConfig) -> list[tuple[StageConfig, TrainConfig]]:
     """Every different stage of a preset, those that can have it with and without consistency."""
-    from train.config import LossWeights
+    from train.config.losses import LossWeights
 
     weight = config.weights.consistency or LossWeights().consistency
     weights = msgspec.structs.replace(config.weights, consistency=weight)
@@ -312,7 +313,7 @@ def main(
     import torch
 
     from degrade import PairReader
-    from train.config import load_preset
+    from train.config.files import load_preset
     from train.parallel import pick_device
 
     torch.set_num_threads(threads)
