@@ -11,7 +11,9 @@ import msgspec
 import pytest
 from store_photos import build_small, fill_folder
 
-from train.config import CriticConfig, StageConfig, TrainConfig
+from train.config.critics import CriticConfig
+from train.config.run import TrainConfig
+from train.config.stages import StageConfig
 from train.network.config import GeneratorConfig
 
 # What a log says of the machine rather than of the training.

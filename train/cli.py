@@ -13,7 +13,9 @@ import msgspec
 
 from degrade.errors import DegradeError
 from restore.errors import RestoreError
-from train.config import LOSS_NAMES, TrainConfig, list_presets, load_preset
+from train.config.files import list_presets, load_preset
+from train.config.losses import LOSS_NAMES
+from train.config.run import TrainConfig
 from train.errors import ConfigError, TrainError
 
 if TYPE_CHECKING:

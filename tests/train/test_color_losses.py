@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from classifiers import install_classifier
 
-from train.config import LossShape, LossWeights
+from train.config.losses import LossShape, LossWeights
 from train.errors import TrainError
 from train.losses import color as losses
 from train.losses.fidelity import join_luma_chroma, split_luma_chroma

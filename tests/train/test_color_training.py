@@ -17,7 +17,9 @@ from training_runs import TINY, build_pairs, read_log, run_until_killed
 from degrade import PairReader
 from restore.engine.model_file import ModelMetadata
 from restore.ycc import to_ycc
-from train.config import StageConfig, TrainConfig, decode_config, encode_config, load_preset
+from train.config.files import decode_config, encode_config, load_preset
+from train.config.run import TrainConfig
+from train.config.stages import StageConfig
 from train.data.loader import PairLoader
 from train.data.pairs import StagePairs
 from train.errors import ConfigError, DataError, TrainError

@@ -16,7 +16,7 @@ from write_models import TINY as TINY_GENERATOR
 
 from restore import Restorer
 from restore.engine import ModelMetadata
-from train.config import decode_config, encode_config, load_preset
+from train.config.files import decode_config, encode_config, load_preset
 from train.errors import ConfigError, TrainError
 from train.losses.fidelity import CoarseLoss
 from train.network.checkpoint import load_generator, save_generator

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from train.config import LossShape, LossWeights
+from train.config.losses import LossShape, LossWeights
 from train.losses import adversarial
 from train.losses import fidelity as losses
 

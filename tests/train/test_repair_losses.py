@@ -6,7 +6,7 @@ import pytest
 import torch
 from classifiers import install_classifier
 
-from train.config import LossShape, LossWeights
+from train.config.losses import LossShape, LossWeights
 from train.losses import repair
 from train.losses.fidelity import measure_marks
 from train.network.features import FrozenFeatures

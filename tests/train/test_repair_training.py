@@ -10,7 +10,9 @@ import torch
 from classifiers import install_classifier
 from training_runs import TINY, build_pairs, read_log, run_until_killed
 
-from train.config import StageConfig, TrainConfig, load_preset
+from train.config.files import load_preset
+from train.config.run import TrainConfig
+from train.config.stages import StageConfig
 from train.data.batches import Batch
 from train.data.given import Given, draw_given, give
 from train.network.checkpoint import load_generator

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from training_runs import TINY, build_pairs, run_train, write_preset
 
 from train.cli import main
-from train.config import decode_config, encode_config, list_presets, load_preset
+from train.config.files import decode_config, encode_config, list_presets, load_preset
 from train.errors import ConfigError
 from train.network.checkpoint import read_info
 

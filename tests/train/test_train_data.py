@@ -5,7 +5,7 @@ import torch
 from training_runs import build_pairs
 
 from degrade import PairReader
-from train.config import StageConfig
+from train.config.stages import StageConfig
 from train.damage.twin import Damages
 from train.data.batches import Batch, Columns, to_batch
 from train.data.heldout import HeldoutLoader

@@ -13,7 +13,8 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from degrade import PairReader
-from train.config import LossShape, LossWeights, load_preset
+from train.config.files import load_preset
+from train.config.losses import LossShape, LossWeights
 from train.damage.twin import Damages, PackedDamage
 from train.data.batches import Batch, Columns, to_batch
 from train.data.given import Given, give

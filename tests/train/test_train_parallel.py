@@ -13,7 +13,7 @@ import torch
 from classifiers import install_classifier, write_package
 from training_runs import TINY, build_pairs, read_log, run_until_killed, write_preset
 
-from train.config import StageConfig
+from train.config.stages import StageConfig
 from train.network.checkpoint import load_generator
 from train.run.run import Run
 

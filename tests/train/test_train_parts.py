@@ -8,7 +8,7 @@ from training_runs import TINY, build_pairs
 
 from degrade import PairReader
 from degrade.textures import Textures
-from train.config import CriticConfig
+from train.config.critics import CriticConfig
 from train.damage.twin import damage_of
 from train.measure.baselines import keep_as_is, restore_classically
 from train.measure.evaluate import Evaluation, name_faults, to_tensor

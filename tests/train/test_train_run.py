@@ -14,7 +14,8 @@ from store_photos import build_small, fill_folder
 from training_runs import TINY, Killed, build_pairs, read_log, run_until_killed
 
 from degrade import PairReader
-from train.config import TrainConfig, decode_config, encode_config
+from train.config.files import decode_config, encode_config
+from train.config.run import TrainConfig
 from train.damage.twin import Damages
 from train.data.batches import stack_samples, to_batch
 from train.data.pairs import StagePairs

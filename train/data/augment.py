@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from degrade import Pair
-from train.config import StageConfig
+from train.config.stages import StageConfig
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it calls a package index at import
 

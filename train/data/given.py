@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from train.config import StageConfig
+from train.config.stages import StageConfig
 from train.data.batches import Batch
 
 # In the key of these draws, which are drawn apart from crops and hints.

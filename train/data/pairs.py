@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from degrade import Pair, PairReader
 from degrade.build.decode import measure_colorfulness
 from degrade.errors import UnreadablePhoto
-from train.config import StageConfig
+from train.config.stages import StageConfig
 from train.data.augment import Regime, plan_regimes
 from train.data.hints import draw_hints, paint_hints, recolor_thing
 from train.errors import DataError

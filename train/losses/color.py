@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from train.config import LossShape, LossWeights
+from train.config.losses import LossShape, LossWeights
 from train.losses.fidelity import (
     join_luma_chroma,
     measure_chroma,

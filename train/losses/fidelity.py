@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from train.config import LossShape, LossWeights
+from train.config.losses import LossShape, LossWeights
 from train.losses.terms import WeighedTerms
 from train.parallel import count, unite
 

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from train.config import LossShape, LossWeights
+from train.config.losses import LossShape, LossWeights
 from train.losses.fidelity import FidelityLoss, split_luma_chroma, sum_all
 from train.losses.perceptual import Judged, judge, measure_perceptual
 from train.network.features import FrozenFeatures
@@ -121,7 +121,7 @@ class RepairLoss(FidelityLoss):
     def __init__(
         self, weights: LossWeights, shape: LossShape, features: FrozenFeatures | None
     ) -> None:
-        """Weigh the terms; see `train.config`."""
+        """Weigh the terms; see `train.config.losses`."""
         super().__init__(weights, shape)
         self.features = features
         self.judged: Judged | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from train.config import LossWeights
+from train.config.losses import LossWeights
 
 
 class WeighedTerms(nn.Module):

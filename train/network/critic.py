@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from train.config import CriticConfig
+from train.config.critics import CriticConfig
 
 
 def _conv(num_in: int, num_out: int, kernel: int, stride: int) -> nn.Module:

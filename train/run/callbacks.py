@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from train import parallel
-from train.config import StageConfig
+from train.config.stages import StageConfig
 from train.data.batches import Batch
 from train.data.given import draw_given, give
 from train.errors import DivergenceError

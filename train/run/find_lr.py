@@ -7,7 +7,7 @@ from pathlib import Path
 
 from degrade import PairReader
 from train import parallel
-from train.config import TrainConfig
+from train.config.run import TrainConfig
 from train.data.loader import PairLoader
 from train.data.pairs import StagePairs
 from train.fastai_names import Recorder, valley

@@ -10,7 +10,8 @@ import msgspec
 import torch
 
 from restore.engine.model_file import ModelMetadata
-from train.config import TrainConfig, decode_config, encode_config
+from train.config.files import decode_config, encode_config
+from train.config.run import TrainConfig
 from train.errors import RunError
 from train.network.checkpoint import load_generator, read_info, save_generator
 from train.network.export import Precision, export_generator

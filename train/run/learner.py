@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from train import parallel
-from train.config import StageConfig, TrainConfig
+from train.config.run import TrainConfig
+from train.config.stages import StageConfig
 from train.fastai_names import (
     Callback,
     DataLoaders,

@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from train import parallel
-from train.config import LOSS_NAMES
+from train.config.losses import LOSS_NAMES
 from train.data.batches import Batch
 from train.fastai_names import Callback
 from train.measure.color import COLOR_COLUMNS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from train import parallel
-from train.config import StageConfig
+from train.config.stages import StageConfig
 from train.fastai_names import Callback, CancelTrainException
 from train.run.order import Order
 from train.run.state import Position

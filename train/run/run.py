@@ -22,7 +22,9 @@ import msgspec
 from degrade import PairReader
 from restore.engine.model_file import ModelMetadata
 from train import parallel
-from train.config import StageConfig, TrainConfig, decode_config, describe_config
+from train.config.files import decode_config, describe_config
+from train.config.run import TrainConfig
+from train.config.stages import StageConfig
 from train.data.heldout import HeldoutLoader
 from train.data.pairs import StagePairs
 from train.errors import (

@@ -8,7 +8,8 @@ from typing import Self
 import torch
 
 from degrade import PairReader
-from train.config import StageConfig, TrainConfig
+from train.config.run import TrainConfig
+from train.config.stages import StageConfig
 from train.damage.twin import Damages
 from train.data.loader import PairLoader
 from train.data.pairs import StagePairs

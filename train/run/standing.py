@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from train import parallel
-from train.config import TrainConfig, encode_config
+from train.config.files import encode_config
+from train.config.run import TrainConfig
 from train.errors import RunError
 from train.fastai_names import Callback
 from train.run.learner import Networks

@@ -1,0 +1,1 @@
+"""How good restorations are, told by figures."""

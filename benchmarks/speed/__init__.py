@@ -1,0 +1,1 @@
+"""Time and memory of building, training, restoring, and of the page."""
