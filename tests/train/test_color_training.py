@@ -1,6 +1,7 @@
 """Colour stages: what they read, what they train, and that they resume exactly."""
 
 import csv
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from classifiers import install_classifier
+from classifiers import hide_judge, install_classifier
 from store_photos import build_small, encode, fill_folder, paint_photo
 from training_runs import TINY, build_pairs, read_log, run_until_killed
 
@@ -24,6 +25,7 @@ from train.data.loader import PairLoader
 from train.data.pairs import StagePairs
 from train.errors import ConfigError, DataError, TrainError
 from train.losses.fidelity import split_luma_chroma
+from train.measure.classifier import Judge
 from train.measure.color import COLOR_COLUMNS, lay_chroma, measure_colors
 from train.network.checkpoint import load_generator, save_generator
 from train.network.generator import Generator
@@ -46,6 +48,9 @@ RUN = msgspec.structs.replace(
     precision="fp32",
 )
 
+# What is measured of colours where no classifier judges them.
+UNJUDGED = tuple(name for name in COLOR_COLUMNS if name != "color_kid")
+
 
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -59,6 +64,7 @@ def finished(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as context:
         install_classifier(context, folder)
+        hide_judge(context)
         Run(folder / "finished", pairs, RUN).train()
     return folder / "finished"
 
@@ -200,12 +206,55 @@ def test_run_logs_its_terms_and_looks(finished: Path) -> None:
     assert [bool(row["projected"]) for row in rows] == [False, False, False, True, True]
     with (finished / "heldout.csv").open(newline="") as file:
         looks = list(csv.DictReader(file))
-    assert all(float(look[name]) >= 0 for look in looks for name in COLOR_COLUMNS)
+    assert all(float(look[name]) >= 0 for look in looks for name in UNJUDGED)
     assert all(look["luma_psnr_db"] == "" for look in looks)
     assert (finished / "sheets" / "1-color-32-000004.jpg").exists()
     assert set(load_generator(finished / "checkpoint.safetensors")[1].metadata.scores) == set(
-        COLOR_COLUMNS
+        UNJUDGED
     )
+
+
+def test_stage_with_a_critic_ends_where_colours_look_most_natural(
+    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four looks without a lower kernel distance end it, and the weights of the best are kept."""
+    install_classifier(monkeypatch, tmp_path, "lite1")
+    seen: list[torch.Tensor] = []
+
+    def measure(generator: Generator, *_: object, judge: object) -> dict[str, float]:
+        assert judge is not None
+        assert generator.color_network is not None
+        seen.append(generator.color_network.out.weight.clone())
+        kid = [9.0, 5.0, 3.0, 4.0, 4.0, 4.0, 3.5, 3.0][len(seen) - 1]
+        return dict.fromkeys(UNJUDGED, 1.0) | {"color_kid": kid}
+
+    monkeypatch.setattr("train.run.run.measure_colors", measure)
+    stage = msgspec.structs.replace(ADVERSARIAL, steps=60, critic_alone_steps=0)
+    run = Run(
+        tmp_path / "run", pairs, msgspec.structs.replace(RUN, stages=(stage,), report_steps=1)
+    )
+    run.train()
+    assert len({weight.sum().item() for weight in seen[:7]}) == 7
+    assert len(seen) == 8  # and once more what is exported
+    assert torch.equal(seen[7], seen[2])
+    kept = run.networks.average.color_network
+    assert kept is not None
+    assert torch.equal(kept.out.weight, seen[2])
+    verdict = json.loads((tmp_path / "run" / "adversarial-1.json").read_text())
+    assert verdict["chosen_step"] == 2
+
+
+def test_judge_tells_laid_colours_from_true_ones(
+    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With one, the kernel distance is measured, too; grey is far from the truth."""
+    install_classifier(monkeypatch, tmp_path, "lite1")
+    run = Run(tmp_path / "run", pairs, RUN)
+    scores = measure_colors(
+        run.networks.average, run.heldout, run.autocast.build_context(), judge=Judge()
+    )
+    assert tuple(scores) == COLOR_COLUMNS
+    assert scores["color_kid"] > 0
 
 
 def test_run_changes_the_colour_network_and_nothing_else(finished: Path, pairs: Path) -> None:
@@ -305,7 +354,7 @@ def test_untrained_colour_network_measures_as_grey(pairs: Path, tmp_path: Path) 
     scores = measure_colors(
         run.networks.average, run.heldout, run.autocast.build_context(), tmp_path / "sheet.jpg"
     )
-    assert tuple(scores) == COLOR_COLUMNS
+    assert tuple(scores) == UNJUDGED
     assert scores["color_colorfulness_frac"] < 1e-3
     assert scores["hinted_delta_e"] == scores["color_delta_e"] > 5
     sheet = cv2.imread(str(tmp_path / "sheet.jpg"))

@@ -30,7 +30,7 @@ def evaluate(evaluation: Evaluation, limit: int) -> dict[str, Any]:
     return evaluation.summarise()
 
 
-START = Look(step=0, swd=100.0, luma_psnr_db=20.0, delta_e=10.0)
+START = Look(step=0, distance=100.0, luma_psnr_db=20.0, delta_e=10.0)
 
 
 def test_critic_judges_patches_at_every_scale() -> None:
@@ -65,7 +65,7 @@ def test_score_of_the_start_is_one() -> None:
 
 def test_score_matches_a_computation_by_hand() -> None:
     """Distance 0.8, 1.25 dB lost of which 1 is paid for, 7 % drift of which 5 % are paid for."""
-    look = Look(step=5, swd=80.0, luma_psnr_db=18.75, delta_e=10.7)
+    look = Look(step=5, distance=80.0, luma_psnr_db=18.75, delta_e=10.7)
     assert score_look(look, START) == pytest.approx(0.8 + 0.1 * 1.0 + 0.05)
 
 

@@ -119,6 +119,11 @@ class StageConfig(Config, frozen=True, kw_only=True):
         return self.kind == "adversarial"
 
     @property
+    def may_end_early(self) -> bool:
+        """Whether looks at what a critic has done tell when the stage is over."""
+        return self.kind in ("adversarial", "color-adversarial")
+
+    @property
     def trains_generator(self) -> bool:
         """Whether the generator, or a part of it, learns."""
         return self.kind != "critic"

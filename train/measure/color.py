@@ -17,6 +17,8 @@ from train.data.pairs import MIN_COLORFULNESS
 from train.errors import DataError
 from train.losses.fidelity import join_luma_chroma, split_luma_chroma
 from train.measure import metrics
+from train.measure.classifier import Judge, average_features
+from train.measure.distances import compare_by_kernel, summarise_kid
 from train.measure.heldout import paint_sheet
 from train.network.generator import Generator
 
@@ -25,8 +27,9 @@ COLOR_COLUMNS = (
     "color_colorfulness_frac",
     "hinted_delta_e",
     "hinted_colorfulness_frac",
+    "color_kid",
 )
-"""What is measured, in order: without hints, then with ten."""
+"""What is measured, in order: without hints, then with ten; then how natural all look together."""
 
 _NUM_HINTS, _HINT_PX = 10, 6
 
@@ -37,6 +40,8 @@ def measure_colors(
     loader: HeldoutLoader,
     context: AbstractContextManager[object],
     sheet: Path | None = None,
+    *,
+    judge: Judge | None = None,
 ) -> dict[str, float]:
     """Colour the held-out photographs, and measure without hints and with ten true ones.
 
@@ -47,9 +52,11 @@ def measure_colors(
         loader: The photographs; colourless clean ones don't count.
         context: In which the network is run; decides on the precision.
         sheet: Where to paint the first few: damaged, without hints, with hints, clean.
+        judge: Who says how natural they look without hints; None leaves out the kernel distance.
 
     Returns:
-        Means by the names in COLOR_COLUMNS; colourfulness is a share of the truth's mean.
+        By the names in COLOR_COLUMNS: means, colourfulness as a share of the truth's, and a
+        thousand times the kernel distance of the set from the clean ones.
     """
     generator.eval()
     assert generator.color_network is not None
@@ -73,7 +80,14 @@ def measure_colors(
     for colored in (guessed, hinted):
         values.append(float(metrics.measure_delta_e(colored, clean).mean()))
         values.append(float(metrics.measure_colorfulness(colored).mean()) / true_colorfulness)
-    return dict(zip(COLOR_COLUMNS, values, strict=True))
+    scores = dict(zip(COLOR_COLUMNS, values, strict=False))
+    if judge is not None:
+        vectors, true_vectors = (
+            average_features(judge.look(photos)) for photos in (guessed, clean)
+        )
+        terms = compare_by_kernel(vectors, true_vectors)
+        scores["color_kid"] = summarise_kid(terms, torch.ones(len(clean)))
+    return scores
 
 
 def check_colors(loader: HeldoutLoader) -> None:

@@ -100,4 +100,4 @@ def find_report_interval(stage: StageConfig, interval: float, length: float) -> 
         interval: Between two looks in other stages.
         length: Of the stage.
     """
-    return min(interval, length / _MIN_ADVERSARIAL_LOOKS) if stage.is_adversarial else interval
+    return min(interval, length / _MIN_ADVERSARIAL_LOOKS) if stage.may_end_early else interval

@@ -34,6 +34,7 @@ from train.errors import (
     is_out_of_memory,
     last_line,
 )
+from train.measure.classifier import Judge
 from train.measure.color import check_colors, measure_colors
 from train.measure.heldout import measure_heldout
 from train.network.checkpoint import save_generator
@@ -97,6 +98,7 @@ class Run:
         )
         if any(stage.is_color for stage in config.stages):
             check_colors(self.heldout)
+        self._judge = _find_judge(config)
         self.autocast = Autocast(self.device, config.precision)
         self.standing = Standing(
             folder=folder,
@@ -223,8 +225,8 @@ class Run:
             while not (self._is_stale(stage) or training.is_over()):
                 training.train_pass()
                 self._look(stage, training.name)
-        if stage.is_adversarial:
-            self._end_adversarial()
+        if self.standing.looks:
+            self._end_by_looks()
 
     def _owes_look(self, stage: StageConfig, training: StageTraining) -> bool:
         """Whether a look is due before the first step: a stage's first, or one that a kill cost."""
@@ -232,13 +234,17 @@ class Run:
         if position.looked_steps == position.total_steps and position.step > 0:
             return False
         if position.step == 0:
-            return stage.is_adversarial and not self.standing.looks
+            return self._is_judged(stage) and not self.standing.looks
         is_at_report = position.step % training.report_steps == 0
         return not pace.is_timed and (is_at_report or pace.done_frac >= 1)
 
     def _is_stale(self, stage: StageConfig) -> bool:
-        """Whether looks at an adversarial stage have stopped bringing anything better."""
-        return stage.is_adversarial and judge_looks(self.standing.looks)[1]
+        """Whether looks at what a critic does have stopped bringing anything better."""
+        return self._is_judged(stage) and judge_looks(self.standing.looks)[1]
+
+    def _is_judged(self, stage: StageConfig) -> bool:
+        """Whether a stage ends where looks say so."""
+        return stage.may_end_early and (self._judge is not None or not stage.is_color)
 
     def _share_time(self) -> float:
         """Seconds for the stage that begins: its share of what is left.
@@ -255,13 +261,16 @@ class Run:
     def _measure(self, stage: StageConfig, sheet: Path | None = None) -> dict[str, float]:
         """What the average measures: its colours alone in a colour stage."""
         scores: dict[str, float] = {}
-        measure = measure_colors if stage.is_color else measure_heldout
         start_s = time.monotonic()
         if parallel.is_main():
             try:
-                scores = measure(
-                    self.networks.average, self.heldout, self.autocast.build_context(), sheet
-                )
+                average, context = self.networks.average, self.autocast.build_context()
+                if stage.is_color:
+                    scores = measure_colors(
+                        average, self.heldout, context, sheet, judge=self._judge
+                    )
+                else:
+                    scores = measure_heldout(average, self.heldout, context, sheet)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -271,7 +280,7 @@ class Run:
         return parallel.agree(scores)
 
     def _look(self, stage: StageConfig, stage_name: str) -> None:
-        """Measure the average, paint a sheet, save a checkpoint; note an adversarial look."""
+        """Measure the average, paint a sheet, save a checkpoint; note what may end the stage."""
         if not stage.trains_generator:
             return
         standing, position = self.standing, self.position
@@ -281,8 +290,8 @@ class Run:
             run_s = round(position.run_s + position.stage_s, 1)
             place = {"step": position.step, "total_steps": position.total_steps}
             self.log.add(self.log.heldout, {"stage": stage_name, **place, "run_s": run_s, **scores})
-        if stage.is_adversarial:
-            look = Look(position.step, scores["swd"], scores["luma_psnr_db"], scores["delta_e"])
+        if self._is_judged(stage):
+            look = _note_look(position.step, scores)
             standing.looks.append(look)
             if judge_looks(standing.looks)[0] is look:
                 standing.best = copy.deepcopy(self.networks.average.state_dict())
@@ -291,7 +300,7 @@ class Run:
         if position.step % self.config.log_steps == 0:  # the log's window is empty
             standing.save()
 
-    def _end_adversarial(self) -> None:
+    def _end_by_looks(self) -> None:
         """Go back to the best look, and write down why."""
         self.networks.average.load_state_dict(self.standing.best)
         self.networks.generator.load_state_dict(self.standing.best)
@@ -300,6 +309,23 @@ class Run:
         verdict = json.dumps(describe_verdict(self.standing.looks), indent=2)
         path = self.folder / f"adversarial-{self.position.stage + 1}.json"
         path.write_text(verdict + "\n")
+
+
+def _find_judge(config: TrainConfig) -> Judge | None:
+    """Who says how natural colours look, in runs where a critic changes them."""
+    if not any(stage.is_color and stage.may_end_early for stage in config.stages):
+        return None
+    try:
+        return Judge()
+    except TrainError as error:
+        _say(f"{error}; without it colour stages with a critic don't end before their time")
+        return None
+
+
+def _note_look(step: int, scores: dict[str, float]) -> Look:
+    if "color_kid" in scores:
+        return Look(step, scores["color_kid"], 0.0, scores["color_delta_e"])
+    return Look(step, scores["swd"], scores["luma_psnr_db"], scores["delta_e"])
 
 
 def _say(line: str) -> None:
