@@ -23,7 +23,7 @@ Device = Literal["auto", "cpu", "cuda", "coreml", "directml", "mps"]
 DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda", "coreml", "directml", "mps")
 
 # Sides of what tone.onnx and color.onnx take are multiples of this, and no larger than the limit.
-_LOOK_ALIGNMENT, _LOOK_MAX_PX = 32, 1024
+_LOOK_ALIGNMENT, LOOK_MAX_PX = 32, 1024
 # A cell of the reduced copy that hints cover to this share has their colour.
 _HINT_COVER = 0.2
 # ONNX Runtime's names; "auto" takes the first that is installed. Apple's mps is reached by Core ML.
@@ -127,25 +127,41 @@ class Network:
             grid = replace_colors(grid, self._look_once(make_neutral(small)), toning)
         return grid
 
-    def lay_color(self, luma: Floats, hints: Floats | None = None) -> Floats:
+    @property
+    def color_px(self) -> int:
+        """Short side of the copy in which colours are looked for; others are brought to it."""
+        return self.metadata.color_px
+
+    def lay_color(
+        self,
+        luma: Floats,
+        hints: Floats | None = None,
+        size: tuple[int, int] | None = None,
+        *,
+        scale: int = 1,
+    ) -> Floats:
         """Give colours to a photograph.
 
         Args:
             luma: (h, w) of a reduced copy, in [0, 1].
             hints: (h, w, 3): Cb and Cr in [-0.5, 0.5], and 1 where there is a hint, else all 0.
+            size: Rows and columns of what is returned; None: those of `luma`.
+            scale: How many times larger than `color_px` the copy is that the network sees.
 
         Returns:
-            (h, w, 2) Cb and Cr.
+            (h', w', 2) Cb and Cr.
         """
-        small = _reduce(luma[..., None], self.metadata.color_px)
+        short, long = sorted(luma.shape)
+        small = _reduce(luma[..., None], min(scale * self.color_px, LOOK_MAX_PX * short / long))
         if hints is None:
             given = np.zeros((*small.shape[:2], 3), np.float32)
         else:
             given = _fit_hints(hints, *small.shape[:2])
         chroma = self._run(COLOR, {"luma": _to_tensor(small), "hints": _to_tensor(given)})[0][0]
         planes = np.ascontiguousarray(chroma.transpose(1, 2, 0))
-        size = (luma.shape[1], luma.shape[0])
-        return cv2.resize(planes, size, interpolation=cv2.INTER_LINEAR).astype(np.float32)
+        height, width = luma.shape if size is None else size
+        method = cv2.INTER_AREA if height < len(planes) else cv2.INTER_LINEAR
+        return cv2.resize(planes, (width, height), interpolation=method).astype(np.float32)
 
     def repair(
         self,
@@ -247,12 +263,12 @@ def count_usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _reduce(photo: Floats, side_px: int) -> Floats:
+def _reduce(photo: Floats, side_px: float) -> Floats:
     """A copy (h, w, C) whose short side is about side_px and whose sides a graph takes."""
     scale = side_px / min(photo.shape[:2])
     step = _LOOK_ALIGNMENT
     height, width = (
-        min(max(step, round(side * scale / step) * step), _LOOK_MAX_PX) for side in photo.shape[:2]
+        min(max(step, round(side * scale / step) * step), LOOK_MAX_PX) for side in photo.shape[:2]
     )
     down, across = _average(photo.shape[0], height), _average(photo.shape[1], width)
     rows = np.tensordot(down, photo, axes=(1, 0))  # (height, w, 3)

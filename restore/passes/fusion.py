@@ -183,7 +183,13 @@ class GlobalPass:
         elif own_color < 1:
             even = _even_out_colors(luma, own + chroma, marks) - own
             chroma = chroma + np.float32(1 - own_color) * (even - chroma)
-        self._slope, self._offset = _fit_chroma(luma, chroma, marks)
+        self._slope, self._offset = fit_to_luma(
+            luma,
+            chroma,
+            1 - marks + np.float32(_MARKS_WEIGHT),
+            radius_px=_GUIDE_RADIUS_PX,
+            eps=_GUIDE_EPS,
+        )
         # What follows no edge of luma: so that nothing that was laid is blurred by the fit.
         self._rest = np.zeros((1, 1, 2), np.float32)
         if laid is not None:
@@ -233,21 +239,31 @@ def _even_out_colors(luma: Floats, chroma: Floats, marks: Floats) -> Floats:
     return even
 
 
-def _fit_chroma(luma: Floats, chroma: Floats, marks: Floats) -> tuple[Floats, Floats]:
-    """Slope and offset (h, w, 2) of chroma over luma around each pixel, marks left out.
+def fit_to_luma(
+    luma: Floats, chroma: Floats, weight: Floats, *, radius_px: int, eps: float
+) -> tuple[Floats, Floats]:
+    """Slope and offset (h, w, 2) of chroma over luma around each pixel.
+
+    Args:
+        luma: (h, w).
+        chroma: (h, w, 2), or a change of it.
+        weight: (h, w), how much a pixel counts.
+        radius_px: Of what is around.
+        eps: Luma whose variance is no larger explains little.
 
     Source:
         He, Sun, Tang 2013, "Guided image filtering"; He, Sun 2015, "Fast guided filter". Ours is
         weighted.
     """
-    weight = 1 - marks + np.float32(_MARKS_WEIGHT)
-    side = 2 * _GUIDE_RADIUS_PX + 1
+    side = 2 * radius_px + 1
 
     def mean(values: Floats) -> Floats:
         return cv2.blur(values, (side, side), borderType=cv2.BORDER_REFLECT_101).astype(np.float32)
 
+    weight_mean = mean(weight)
+
     def weighted_mean(values: Floats) -> Floats:
-        return (mean(values * weight) / mean(weight)).astype(np.float32)
+        return (mean(values * weight) / weight_mean).astype(np.float32)
 
     luma_mean = weighted_mean(luma)
     variance = weighted_mean(luma * luma) - luma_mean**2
@@ -256,7 +272,7 @@ def _fit_chroma(luma: Floats, chroma: Floats, marks: Floats) -> tuple[Floats, Fl
         plane = np.ascontiguousarray(chroma[..., i])
         plane_mean = weighted_mean(plane)
         covariance = weighted_mean(luma * plane) - luma_mean * plane_mean
-        slope = (covariance / (variance.clip(0) + _GUIDE_EPS)).astype(np.float32)
+        slope = (covariance / (variance.clip(0) + eps)).astype(np.float32)
         slopes.append(weighted_mean(slope))
         offsets.append(weighted_mean((plane_mean - slope * luma_mean).astype(np.float32)))
     return np.stack(slopes, axis=-1), np.stack(offsets, axis=-1)

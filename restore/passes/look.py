@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from restore.engine.network import Network
 from restore.errors import RestoreError
 from restore.hints import Hint, paint_hints
-from restore.passes.fusion import Floats, GlobalPass, LaidColor
+from restore.passes.color import FINER, find_luma, lay_color
+from restore.passes.fusion import Floats, GlobalPass
 from restore.passes.local import Band, restore_bands
 from restore.passes.marks import EditedMarks, KnownMarks, Marks, MarksArray, find_wide
 from restore.passes.source import RowSource, SourcePixels
 from restore.passes.windows import Cutting
-from restore.ycc import LUMA_WEIGHTS, measure_own_color
+from restore.ycc import measure_own_color
 
 # Short side of the reduced copy for the global pass, and the area it may have.
 GLOBAL_SIDE_PX = 256
@@ -26,8 +27,6 @@ _GLOBAL_AREA_PX = 1_000_000
 # Up to this much larger than the reduced copy, the local pass sees the photograph as a whole, and
 # if it has colours, that is all; colours laid on others are evened out by a global pass.
 _ONE_PASS_SCALE = 1.5
-# Chroma by which the reach of hints is probed; from which reach on they count, and count fully.
-_PROBE, _FAR, _NEAR = 0.12, 0.3, 0.7
 NO_HINTS = "the weights {} can't take hints of colour; leave the hints out, or give other weights"
 
 
@@ -98,36 +97,13 @@ def look_at(
     marks = marks if copy_known is None else np.maximum(marks, copy_known)
     laid = None
     if network.takes_hints and (own_color < 1 or hints):
-        painted = paint_hints(hints, *small, of=(height, width)) if hints else None
-        laid = _lay_color(network, restored, painted, own_color)
+        luma = find_luma(source, reduced, restored, marks, FINER * network.color_px)
+        painted = paint_hints(hints, *luma.shape, of=(height, width)) if hints else None
+        laid = lay_color(network, luma, painted, own_color, small)
     whole = GlobalPass(
         reduced, restored, marks, own_color=own_color, height=height, width=width, laid=laid
     )
     return Look(own_color, grid, whole, wide, scale, given)
-
-
-def _lay_color(
-    network: Network, restored: Floats, hints: Floats | None, own_color: float
-) -> LaidColor:
-    """Colours for a reduced copy, and how much of them counts.
-
-    Hints count as far as they reach, which shows when they are replaced by opposite colours:
-    elsewhere a photograph keeps its own colours, or those that it gets without hints.
-    """
-    luma = restored @ LUMA_WEIGHTS
-    chroma = network.lay_color(luma, hints)
-    share = np.full(luma.shape, 1 - own_color, np.float32)
-    if hints is not None:
-        probe = np.array([_PROBE, 0, 1], np.float32) * hints[..., 2:]
-        opposite = np.array([-1, 1, 1], np.float32) * probe
-        apart = np.subtract(network.lay_color(luma, probe), network.lay_color(luma, opposite))
-        reach = np.hypot(apart[..., 0], apart[..., 1]) / np.float32(2 * _PROBE)
-        near = ((reach - _FAR) / (_NEAR - _FAR)).clip(0, 1)
-        if own_color < 1:
-            plain = network.lay_color(luma)
-            chroma = plain + near[..., None] * (chroma - plain)
-        share = np.maximum(share, near)
-    return LaidColor(chroma, share.astype(np.float32))
 
 
 def _restore_copy(

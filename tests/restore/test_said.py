@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from photo_zoo import draw_photo, load_restorer
@@ -122,12 +123,20 @@ class Painter:
 
     alignment = 8
     takes_hints = True
+    color_px = 256
 
     def look(self, reduced: np.ndarray) -> np.ndarray:
         """Settle nothing."""
         return np.zeros((12, 1, 1), np.float32)
 
-    def lay_color(self, luma: np.ndarray, hints: np.ndarray | None = None) -> np.ndarray:
+    def lay_color(
+        self,
+        luma: np.ndarray,
+        hints: np.ndarray | None = None,
+        size: tuple[int, int] | None = None,
+        *,
+        scale: int = 1,
+    ) -> np.ndarray:
         """Chroma of the photograph."""
         laid = np.zeros((*luma.shape, 2), np.float32)
         laid[..., 1] = np.where(luma > 0.5, 0.1, 0)
@@ -137,7 +146,7 @@ class Painter:
                 given = hints[:, columns, 2] > 0
                 if given.any():
                     laid[:, columns] = hints[:, columns][given][:, :2].mean(axis=0)
-        return laid
+        return laid if size is None else cv2.resize(laid, size[::-1])
 
     def repair(self, window: np.ndarray, *_: object) -> tuple[np.ndarray, np.ndarray]:
         """Change nothing."""

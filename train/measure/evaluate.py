@@ -17,6 +17,7 @@ from torch import Tensor
 
 from degrade import PairReader, Recipe
 from degrade.errors import UnreadablePhoto
+from restore.passes.color import FINER, join_scales
 from restore.ycc import measure_own_color
 from train.damage.twin import damage_of, find_textures
 from train.errors import DataError, TrainError
@@ -60,16 +61,22 @@ def use_generator(generator: Generator) -> Method:
 def lay_colors(generator: Generator, restored: Tensor, damaged: Photo) -> Tensor:
     """Give a restored photograph (1, 3, H, W) the colours of the colour network, if there is one.
 
-    They count as much as the damaged photograph has none of its own.
+    They are laid at two scales, as `restore` does, and count as much as the damaged photograph has
+    none of its own.
     """
     share = 1 - measure_own_color(damaged.astype(np.float32) / np.float32(255))
     if generator.color_network is None or share == 0:
         return restored
     luma, own = split_luma_chroma(restored.clamp(0, 1))
-    reduced = reduce_photo(luma, generator.config.color_px)
-    no_hints = reduced.new_zeros(1, 3, *reduced.shape[-2:])
-    chroma = generator.color_network(reduced, no_hints)
-    laid = F.interpolate(chroma, size=luma.shape[-2:], mode="bilinear")
+    scales = []
+    for factor in (1, FINER):
+        reduced = reduce_photo(luma, factor * generator.config.color_px)
+        no_hints = reduced.new_zeros(1, 3, *reduced.shape[-2:])
+        chroma = generator.color_network(reduced, no_hints)
+        chroma = F.interpolate(chroma, size=luma.shape[-2:], mode="bilinear", antialias=True)
+        scales.append(chroma[0].permute(1, 2, 0).numpy())
+    joined = torch.from_numpy(join_scales(luma[0, 0].numpy(), *scales))
+    laid = joined.permute(2, 0, 1)[None].to(luma)
     return join_luma_chroma(luma, own + share * (laid - own))
 
 

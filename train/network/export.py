@@ -87,7 +87,7 @@ class _Tone(nn.Module):
 
 
 class _Color(nn.Module):
-    """What color.onnx does: the mean of the chroma for a photograph and for its mirror image."""
+    """What color.onnx does."""
 
     def __init__(self, generator: Generator) -> None:
         super().__init__()
@@ -97,8 +97,7 @@ class _Color(nn.Module):
         network = self.generator.color_network
         assert network is not None
         chroma: Tensor = network(luma, hints)
-        mirrored: Tensor = network(luma.flip(3), hints.flip(3))
-        return (chroma + mirrored.flip(3)) / 2  # (1, 2, h / 2, w / 2)
+        return chroma  # (1, 2, h / 2, w / 2)
 
 
 def export_generator(

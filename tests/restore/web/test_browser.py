@@ -272,6 +272,7 @@ class Spreading:
 
     alignment = 8
     takes_hints = True
+    color_px = 256
     device = "cpu"
 
     def __init__(self) -> None:
@@ -281,12 +282,19 @@ class Spreading:
         """Settle nothing."""
         return np.zeros((12, 1, 1), np.float32)
 
-    def lay_color(self, luma: np.ndarray, hints: np.ndarray | None = None) -> np.ndarray:
+    def lay_color(
+        self,
+        luma: np.ndarray,
+        hints: np.ndarray | None = None,
+        size: tuple[int, int] | None = None,
+        *,
+        scale: int = 1,
+    ) -> np.ndarray:
         """Half of the mean hint's chroma."""
         laid = np.zeros((*luma.shape, 2), np.float32)
         if hints is not None and hints[..., 2].any():
             laid += 0.5 * hints[hints[..., 2] > 0][:, :2].mean(axis=0)
-        return laid
+        return laid if size is None else cv2.resize(laid, size[::-1])
 
     def repair(self, window: np.ndarray, *_: object) -> tuple[np.ndarray, np.ndarray]:
         """Change nothing."""

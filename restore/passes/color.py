@@ -1,0 +1,115 @@
+"""Colours for photographs without any, and for what hints reach.
+
+They are found in luma at two scales. Seen small, a photograph shows what it is of; seen twice as
+large, what its things are: hands and hats among them, a few pixels wide in the small copy. So fine
+colours are taken from the larger copy, and what varies slowly from the small one.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from restore.engine.network import LOOK_MAX_PX, Network
+from restore.passes.fusion import Floats, LaidColor, fit_to_luma
+from restore.passes.source import RowSource, SourcePixels
+from restore.ycc import LUMA_WEIGHTS
+
+FINER = 2
+"""How much larger the second copy is."""
+
+# What varies over more than this, in shares of the copy's short side, comes from the small copy.
+_SLOW_FRAC = 1 / 16
+_SLOW_EPS = 0.01
+# Chroma by which the reach of hints is probed; from which reach on they count, and count fully.
+_PROBE, _FAR, _NEAR = 0.12, 0.3, 0.7
+
+
+def find_luma(
+    source: RowSource, reduced: Floats, restored: Floats, marks: Floats, side_px: int
+) -> Floats:
+    """The luma in which colours are looked for: of a finer copy, if the photograph gives one.
+
+    It is changed as the reduced copy was; where there are marks, it is what took their place there.
+
+    Args:
+        source: The photograph.
+        reduced: (h, w, 3) its copy.
+        restored: (h, w, 3) what the network made of that.
+        marks: (h, w) in [0, 1].
+        side_px: Short side that the finer copy should have.
+    """
+    mended = restored @ LUMA_WEIGHTS
+    height, width = source.height, source.width
+    scale = max(min(height, width) / side_px, max(height, width) / LOOK_MAX_PX, 1.0)
+    fine = (round(height / scale), round(width / scale))
+    if fine[0] <= len(mended):
+        return mended
+    hidden = _enlarge(cv2.dilate(marks, np.ones((3, 3), np.uint8)), *fine)  # type: ignore[arg-type]
+    luma = SourcePixels(source).to_photo(source.reduced(*fine)) @ LUMA_WEIGHTS
+    luma += _enlarge(mended - reduced @ LUMA_WEIGHTS, *fine)
+    return luma + hidden * (_enlarge(mended, *fine) - luma)
+
+
+def _enlarge(plane: Floats, height: int, width: int) -> Floats:
+    return cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.float32)
+
+
+def lay_color(
+    network: Network,
+    luma: Floats,
+    hints: Floats | None,
+    own_color: float,
+    size: tuple[int, int],
+) -> LaidColor:
+    """Colours for a reduced copy of so many rows and columns, and how much of them counts.
+
+    Hints count as far as they reach, which shows when they are replaced by opposite colours:
+    elsewhere a photograph keeps its own colours, or those that it gets without hints.
+
+    Args:
+        network: That takes hints.
+        luma: (h, w) in [0, 1], from `find_luma`.
+        hints: (h, w, 3), from `restore.hints.paint_hints`.
+        own_color: Of the photograph, from `measure_own_color`.
+        size: Rows and columns of the copy.
+    """
+    chroma = _lay_twice(network, luma, hints, size)
+    share = np.full(size, 1 - own_color, np.float32)
+    if hints is not None:
+        probe = np.array([_PROBE, 0, 1], np.float32) * hints[..., 2:]
+        opposite = np.array([-1, 1, 1], np.float32) * probe
+        apart = np.subtract(*(network.lay_color(luma, h, size) for h in (probe, opposite)))
+        reach = np.hypot(apart[..., 0], apart[..., 1]) / np.float32(2 * _PROBE)
+        near = ((reach - _FAR) / (_NEAR - _FAR)).clip(0, 1)
+        if own_color < 1:
+            plain = _lay_twice(network, luma, None, size)
+            chroma = plain + near[..., None] * (chroma - plain)
+        share = np.maximum(share, near)
+    return LaidColor(chroma, share.astype(np.float32))
+
+
+def _lay_twice(
+    network: Network, luma: Floats, hints: Floats | None, size: tuple[int, int]
+) -> Floats:
+    coarse = network.lay_color(luma, hints, size)
+    fine = network.lay_color(luma, hints, size, scale=FINER)
+    small = cv2.resize(luma, (size[1], size[0]), interpolation=cv2.INTER_AREA)
+    return join_scales(small.astype(np.float32), coarse, fine)
+
+
+def join_scales(luma: Floats, coarse: Floats, fine: Floats) -> Floats:
+    """Fine colours, but what varies slowly.
+
+    The difference is smoothed within what is alike in luma, so that nothing bleeds over outlines.
+
+    Args:
+        luma: (h, w) in [0, 1].
+        coarse: (h, w, 2) chroma as found in a small copy.
+        fine: (h, w, 2) as found in a larger one.
+    """
+    radius_px = max(1, round(_SLOW_FRAC * min(luma.shape)))
+    slope, offset = fit_to_luma(
+        luma, coarse - fine, np.ones_like(luma), radius_px=radius_px, eps=_SLOW_EPS
+    )
+    return fine + slope * luma[..., None] + offset

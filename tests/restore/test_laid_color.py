@@ -1,0 +1,73 @@
+"""Colours that are laid on: found at two scales, and joined."""
+
+import cv2
+import numpy as np
+import pytest
+
+from restore.passes.color import find_luma, join_scales
+from restore.restorer import ArraySource
+
+SIDE_PX = 128
+
+
+def make_fine() -> tuple[np.ndarray, np.ndarray]:
+    """Luma with one outline down the middle, and chroma with detail on either side of it."""
+    luma = np.full((SIDE_PX, SIDE_PX), 0.3, np.float32)
+    luma[:, SIDE_PX // 2 :] = 0.8
+    detail = 0.05 * np.sin(np.arange(SIDE_PX) * np.pi / 2)
+    chroma = np.zeros((SIDE_PX, SIDE_PX, 2), np.float32)
+    chroma[..., 0] = detail[:, None]
+    return luma, chroma
+
+
+def test_scales_that_agree_are_left_as_they_are() -> None:
+    """Where both copies give the same colours, those come out."""
+    luma, chroma = make_fine()
+    np.testing.assert_allclose(join_scales(luma, chroma, chroma), chroma, atol=1e-6)
+
+
+def test_slow_colors_are_the_coarse_ones_and_detail_the_fine() -> None:
+    """A cast of the fine colours goes, their detail stays."""
+    luma, fine = make_fine()
+    coarse = np.zeros_like(fine)
+    joined = join_scales(luma, coarse, fine + np.float32(0.1))
+    np.testing.assert_allclose(joined, fine, atol=0.015)
+
+
+def test_slow_colors_end_at_outlines() -> None:
+    """Of a thing that is red in the small copy alone, the ground beside it takes nothing."""
+    luma, fine = make_fine()
+    red = np.zeros_like(fine)
+    red[:, SIDE_PX // 2 :, 1] = 0.2
+    joined = join_scales(luma, fine + red, fine) - fine
+    edge = SIDE_PX // 2
+    assert np.abs(joined[16:-16, : edge - 1]).max() < 0.03
+    assert joined[16:-16, edge + 1 :, 1].min() > 0.15
+
+
+def test_luma_has_the_detail_of_the_photograph_and_no_marks() -> None:
+    """The finer copy is adjusted as the reduced one was; what marks hid is as it was mended."""
+    stripes = np.tile(np.array([100, 140], np.uint8), 256)[:, None]
+    photo = np.repeat(stripes.repeat(512, 1)[..., None], 3, axis=2)
+    photo[200:240, 200:240] = 255
+    reduced = cv2.resize(photo, (128, 128), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    marks = np.zeros((128, 128), np.float32)
+    marks[50:60, 50:60] = 1
+    restored = np.full((128, 128, 3), 0.5, np.float32)
+    luma = find_luma(ArraySource(photo), reduced, restored, marks, 512)
+    assert luma.shape == (512, 512)
+    np.testing.assert_allclose(luma[200:240, 200:240], 0.5, atol=0.01)
+    expected = 0.5 + np.array([-20, 20]) / 255
+    np.testing.assert_allclose(luma[100:150, 100].reshape(-1, 2), [expected] * 25, atol=0.01)
+
+
+@pytest.mark.parametrize(("size", "expected"), [((100, 80), (100, 80)), ((2000, 400), (1024, 205))])
+def test_luma_is_never_enlarged_nor_longer_than_networks_take(
+    size: tuple[int, int], expected: tuple[int, int]
+) -> None:
+    """Of a small photograph it is the restored copy's; of a long one it is bounded by its length."""
+    photo = np.full((*size, 3), 128, np.uint8)
+    small = size if size[0] == 100 else (500, 100)
+    copy = np.full((*small, 3), 0.5, np.float32)
+    marks = np.zeros(small, np.float32)
+    assert find_luma(ArraySource(photo), copy, copy, marks, 512).shape == expected
