@@ -65,7 +65,7 @@ def test_luma_has_the_detail_of_the_photograph_and_no_marks() -> None:
 def test_luma_is_never_enlarged_nor_longer_than_networks_take(
     size: tuple[int, int], expected: tuple[int, int]
 ) -> None:
-    """Of a small photograph it is the restored copy's; of a long one it is bounded by its length."""
+    """Of a small photograph it is the restored copy's; a long one's is bounded by its length."""
     photo = np.full((*size, 3), 128, np.uint8)
     small = size if size[0] == 100 else (500, 100)
     copy = np.full((*small, 3), 0.5, np.float32)
