@@ -138,7 +138,7 @@ class Network:
         hints: Floats | None = None,
         size: tuple[int, int] | None = None,
         *,
-        scale: int = 1,
+        side_px: int | None = None,
     ) -> Floats:
         """Give colours to a photograph.
 
@@ -146,13 +146,13 @@ class Network:
             luma: (h, w) of a reduced copy, in [0, 1].
             hints: (h, w, 3): Cb and Cr in [-0.5, 0.5], and 1 where there is a hint, else all 0.
             size: Rows and columns of what is returned; None: those of `luma`.
-            scale: How many times larger than `color_px` the copy is that the network sees.
+            side_px: Short side of the copy that the network sees; None: `color_px`.
 
         Returns:
             (h', w', 2) Cb and Cr.
         """
         short, long = sorted(luma.shape)
-        small = _reduce(luma[..., None], min(scale * self.color_px, LOOK_MAX_PX * short / long))
+        small = _reduce(luma[..., None], min(side_px or self.color_px, LOOK_MAX_PX * short / long))
         if hints is None:
             given = np.zeros((*small.shape[:2], 3), np.float32)
         else:

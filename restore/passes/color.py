@@ -16,7 +16,7 @@ from restore.passes.source import RowSource, SourcePixels
 from restore.ycc import LUMA_WEIGHTS
 
 FINER = 2
-"""How much larger the second copy is."""
+"""How much larger the second copy is, if the photograph has the pixels."""
 
 # What varies over more than this, in shares of the copy's short side, comes from the small copy.
 _SLOW_FRAC = 1 / 16
@@ -93,7 +93,10 @@ def _lay_twice(
     network: Network, luma: Floats, hints: Floats | None, size: tuple[int, int]
 ) -> Floats:
     coarse = network.lay_color(luma, hints, size)
-    fine = network.lay_color(luma, hints, size, scale=FINER)
+    side_px = min(FINER * network.color_px, *luma.shape)
+    if side_px <= network.color_px:  # enlarged, things would only seem nearer than they are
+        return coarse
+    fine = network.lay_color(luma, hints, size, side_px=side_px)
     small = cv2.resize(luma, (size[1], size[0]), interpolation=cv2.INTER_AREA)
     return join_scales(small.astype(np.float32), coarse, fine)
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from restore.passes.color import find_luma, join_scales
+from restore.passes.color import find_luma, join_scales, lay_color
 from restore.restorer import ArraySource
 
 SIDE_PX = 128
@@ -71,3 +71,36 @@ def test_luma_is_never_enlarged_nor_longer_than_networks_take(
     copy = np.full((*small, 3), 0.5, np.float32)
     marks = np.zeros(small, np.float32)
     assert find_luma(ArraySource(photo), copy, copy, marks, 512).shape == expected
+
+
+class Sides:
+    """A network that notes how large the copies are that it is asked about."""
+
+    color_px = 64
+
+    def __init__(self) -> None:
+        self.asked: list[int | None] = []
+
+    def lay_color(
+        self,
+        luma: np.ndarray,
+        hints: np.ndarray | None = None,
+        size: tuple[int, int] | None = None,
+        *,
+        side_px: int | None = None,
+    ) -> np.ndarray:
+        """Lay no colours."""
+        self.asked.append(side_px)
+        return np.zeros((*(size or luma.shape), 2), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"), [((64, 90), [None]), ((100, 96), [None, 96]), ((300, 200), [None, 128])]
+)
+def test_second_copy_is_as_large_as_the_photograph_allows(
+    shape: tuple[int, int], expected: list[int | None]
+) -> None:
+    """Twice the first at most, never enlarged; there is none of a small photograph."""
+    network = Sides()
+    lay_color(network, np.full(shape, 0.5, np.float32), None, 0.0, (64, 64))  # type: ignore[arg-type]
+    assert network.asked == expected

@@ -135,7 +135,7 @@ class Painter:
         hints: np.ndarray | None = None,
         size: tuple[int, int] | None = None,
         *,
-        scale: int = 1,
+        side_px: int | None = None,
     ) -> np.ndarray:
         """Chroma of the photograph."""
         laid = np.zeros((*luma.shape, 2), np.float32)

@@ -69,13 +69,14 @@ def lay_colors(generator: Generator, restored: Tensor, damaged: Photo) -> Tensor
         return restored
     luma, own = split_luma_chroma(restored.clamp(0, 1))
     scales = []
-    for factor in (1, FINER):
-        reduced = reduce_photo(luma, factor * generator.config.color_px)
+    side_px = generator.config.color_px
+    for px in sorted({side_px, max(side_px, min(FINER * side_px, *luma.shape[-2:]))}):
+        reduced = reduce_photo(luma, px)
         no_hints = reduced.new_zeros(1, 3, *reduced.shape[-2:])
         chroma = generator.color_network(reduced, no_hints)
         chroma = F.interpolate(chroma, size=luma.shape[-2:], mode="bilinear", antialias=True)
         scales.append(chroma[0].permute(1, 2, 0).numpy())
-    joined = torch.from_numpy(join_scales(luma[0, 0].numpy(), *scales))
+    joined = torch.from_numpy(join_scales(luma[0, 0].numpy(), scales[0], scales[-1]))
     laid = joined.permute(2, 0, 1)[None].to(luma)
     return join_luma_chroma(luma, own + share * (laid - own))
 

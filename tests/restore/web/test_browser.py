@@ -288,7 +288,7 @@ class Spreading:
         hints: np.ndarray | None = None,
         size: tuple[int, int] | None = None,
         *,
-        scale: int = 1,
+        side_px: int | None = None,
     ) -> np.ndarray:
         """Half of the mean hint's chroma."""
         laid = np.zeros((*luma.shape, 2), np.float32)
