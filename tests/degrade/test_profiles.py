@@ -9,7 +9,8 @@ from degrade.textures import Textures
 
 SHIPPED = (
     "badly-damaged", "badly-fixed", "broken-print", "cabinet-card", "dirty-scan",
-    "faded-color-print", "faded-slide", "family-album", "family-collection", "grey-copy",
+    "faded-color-print", "faded-slide", "family-album", "family-collection", "grey-copies",
+    "grey-copy", "harsh-copy",
     "kodachrome-faded", "lightly-worn", "newsprint", "original-2019", "phone-copy", "polaroid",
     "press-print", "small-copy", "snapshot-1920s", "web-copy", "wet-plate",
 )  # fmt: skip

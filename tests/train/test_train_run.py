@@ -101,7 +101,7 @@ def test_adversarial_stage_keeps_its_best_look(finished: Path) -> None:
     assert chosen["score"] == min(x["score"] for x in verdict["looks"])
     scores = read_info(finished / "checkpoint.safetensors").metadata.scores
     assert scores["luma_psnr_db"] == pytest.approx(chosen["luma_psnr_db"])
-    assert scores["swd"] == pytest.approx(chosen["swd"])
+    assert scores["swd"] == pytest.approx(chosen["distance"])
 
 
 @pytest.mark.slow
