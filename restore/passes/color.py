@@ -93,12 +93,20 @@ def _lay_twice(
     network: Network, luma: Floats, hints: Floats | None, size: tuple[int, int]
 ) -> Floats:
     coarse = network.lay_color(luma, hints, size)
-    side_px = min(FINER * network.color_px, *luma.shape)
-    if side_px <= network.color_px:  # enlarged, things would only seem nearer than they are
+    side_px = choose_fine_side(network.color_px, *luma.shape)
+    if side_px == network.color_px:
         return coarse
     fine = network.lay_color(luma, hints, size, side_px=side_px)
     small = cv2.resize(luma, (size[1], size[0]), interpolation=cv2.INTER_AREA)
     return join_scales(small.astype(np.float32), coarse, fine)
+
+
+def choose_fine_side(color_px: int, height: int, width: int) -> int:
+    """Short side of the larger copy of luma; that of the small one if there is no larger.
+
+    It is never enlarged: things would only seem nearer than they are.
+    """
+    return max(color_px, min(FINER * color_px, height, width))
 
 
 def join_scales(luma: Floats, coarse: Floats, fine: Floats) -> Floats:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from degrade import PairReader, Recipe
 from degrade.errors import UnreadablePhoto
-from restore.passes.color import FINER, join_scales
+from restore.passes.color import choose_fine_side, join_scales
 from restore.ycc import measure_own_color
 from train.damage.twin import damage_of, find_textures
 from train.errors import DataError, TrainError
@@ -70,7 +70,7 @@ def lay_colors(generator: Generator, restored: Tensor, damaged: Photo) -> Tensor
     luma, own = split_luma_chroma(restored.clamp(0, 1))
     scales = []
     side_px = generator.config.color_px
-    for px in sorted({side_px, max(side_px, min(FINER * side_px, *luma.shape[-2:]))}):
+    for px in sorted({side_px, choose_fine_side(side_px, *luma.shape[-2:])}):
         reduced = reduce_photo(luma, px)
         no_hints = reduced.new_zeros(1, 3, *reduced.shape[-2:])
         chroma = generator.color_network(reduced, no_hints)
