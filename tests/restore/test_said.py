@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 from photo_zoo import draw_photo, load_restorer
+from still_network import StillNetwork
 
 from restore import Restorer, RestoreSettings
 from restore.hints import parse_hint
@@ -118,27 +118,12 @@ def test_erased_mark_is_left_as_it_was() -> None:
     assert np.abs(replaced.astype(int) - erased).max() <= 1
 
 
-class Painter:
+class Painter(StillNetwork):
     """Lays red on what is bright; hints count in the third of the picture that they lie in."""
 
-    alignment = 8
-    takes_hints = True
-    color_px = 256
-
-    def look(self, reduced: np.ndarray) -> np.ndarray:
-        """Settle nothing."""
-        return np.zeros((12, 1, 1), np.float32)
-
-    def lay_color(
-        self,
-        luma: np.ndarray,
-        hints: np.ndarray | None = None,
-        size: tuple[int, int] | None = None,
-        *,
-        side_px: int | None = None,
-    ) -> np.ndarray:
+    def choose_chroma(self, luma: np.ndarray, hints: np.ndarray | None) -> np.ndarray:
         """Chroma of the photograph."""
-        laid = np.zeros((*luma.shape, 2), np.float32)
+        laid = super().choose_chroma(luma, hints)
         laid[..., 1] = np.where(luma > 0.5, 0.1, 0)
         if hints is not None:
             thirds = np.array_split(np.arange(luma.shape[1]), 3)
@@ -146,11 +131,7 @@ class Painter:
                 given = hints[:, columns, 2] > 0
                 if given.any():
                     laid[:, columns] = hints[:, columns][given][:, :2].mean(axis=0)
-        return laid if size is None else cv2.resize(laid, size[::-1])
-
-    def repair(self, window: np.ndarray, *_: object) -> tuple[np.ndarray, np.ndarray]:
-        """Change nothing."""
-        return window, np.zeros(window.shape[:2], np.float32)
+        return laid
 
 
 PAINTER = Restorer(Painter())  # type: ignore[arg-type]

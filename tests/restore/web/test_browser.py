@@ -15,6 +15,7 @@ from browser import Page, chromium, needs_chromium
 from photo_zoo import draw_photo, load_restorer
 from PIL import Image
 from running import Client, running_server
+from still_network import StillNetwork
 
 from restore import Restorer
 
@@ -267,38 +268,18 @@ def test_saved_marks_are_loaded_again(page: Page, server: Client, tmp_path: Path
     assert (_marks(server, page) == painted).all()
 
 
-class Spreading:
+class Spreading(StillNetwork):
     """Takes hints: what is hinted tints the whole photograph."""
-
-    alignment = 8
-    takes_hints = True
-    color_px = 256
-    device = "cpu"
 
     def __init__(self) -> None:
         self.metadata = load_restorer("identity").network.metadata
 
-    def look(self, reduced: np.ndarray) -> np.ndarray:
-        """Settle nothing."""
-        return np.zeros((12, 1, 1), np.float32)
-
-    def lay_color(
-        self,
-        luma: np.ndarray,
-        hints: np.ndarray | None = None,
-        size: tuple[int, int] | None = None,
-        *,
-        side_px: int | None = None,
-    ) -> np.ndarray:
+    def choose_chroma(self, luma: np.ndarray, hints: np.ndarray | None) -> np.ndarray:
         """Half of the mean hint's chroma."""
-        laid = np.zeros((*luma.shape, 2), np.float32)
+        laid = super().choose_chroma(luma, hints)
         if hints is not None and hints[..., 2].any():
             laid += 0.5 * hints[hints[..., 2] > 0][:, :2].mean(axis=0)
-        return laid if size is None else cv2.resize(laid, size[::-1])
-
-    def repair(self, window: np.ndarray, *_: object) -> tuple[np.ndarray, np.ndarray]:
-        """Change nothing."""
-        return window, np.zeros(window.shape[:2], np.float32)
+        return laid
 
 
 def test_hints_are_placed_changed_and_removed(browser: Any) -> None:

@@ -1,0 +1,37 @@
+"""A network that changes nothing, for tests that lay colours of their own choice."""
+
+import cv2
+import numpy as np
+
+
+class StillNetwork:
+    """Settles and repairs nothing; what it lays is up to those that inherit."""
+
+    alignment = 8
+    takes_hints = True
+    color_px = 256
+    device = "cpu"
+
+    def look(self, reduced: np.ndarray) -> np.ndarray:
+        """Settle nothing."""
+        return np.zeros((12, 1, 1), np.float32)
+
+    def choose_chroma(self, luma: np.ndarray, hints: np.ndarray | None) -> np.ndarray:
+        """Chroma (h, w, 2) of luma (h, w): none."""
+        return np.zeros((*luma.shape, 2), np.float32)
+
+    def lay_color(
+        self,
+        luma: np.ndarray,
+        hints: np.ndarray | None = None,
+        size: tuple[int, int] | None = None,
+        *,
+        side_px: int | None = None,
+    ) -> np.ndarray:
+        """See `restore.engine.network.Network.lay_color`."""
+        laid = self.choose_chroma(luma, hints)
+        return laid if size is None else cv2.resize(laid, size[::-1])
+
+    def repair(self, window: np.ndarray, *_: object) -> tuple[np.ndarray, np.ndarray]:
+        """Change nothing."""
+        return window, np.zeros(window.shape[:2], np.float32)
