@@ -18,7 +18,7 @@ from train.network.export import export_generator
 from train.network.generator import Generator
 from train.network.global_branch import adjust_by_grid
 
-TONED = replace(TINY, global_px=64, stem_photos=2)
+TONED = replace(TINY, global_px=64, tone_bins=8, stem_photos=2)
 
 
 def lively_generator() -> Generator:
@@ -28,6 +28,8 @@ def lively_generator() -> Generator:
     torch.manual_seed(1)
     with torch.no_grad():
         generator.global_branch.grid_out.weight.normal_(std=0.05)
+        assert generator.global_branch.tally is not None
+        generator.global_branch.tally.out.weight.normal_(std=0.02)
     return generator
 
 

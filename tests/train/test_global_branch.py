@@ -23,11 +23,18 @@ from train.network.checkpoint import load_generator, save_generator
 from train.network.config import GeneratorConfig
 from train.network.export import export_generator
 from train.network.generator import Generator
-from train.network.global_branch import GlobalBranch, Place, adjust_by_grid, reduce_photo
+from train.network.global_branch import (
+    GlobalBranch,
+    Place,
+    ToneTally,
+    adjust_by_grid,
+    reduce_photo,
+)
 from train.run.learner import BranchOnly, build_networks, choose_learners
 from train.run.run import Run
 
 CONFIG = replace(TINY_GENERATOR, global_px=64)
+TALLIES = replace(CONFIG, tone_bins=16)
 SEES_BOTH = replace(CONFIG, stem_photos=2)
 STAGE = msgspec.structs.replace(TINY.stages[0], kind="global", steps=2, frozen_blocks=3)
 RUN = msgspec.structs.replace(
@@ -55,10 +62,11 @@ def make_shaken_generator(config: GeneratorConfig = CONFIG) -> Generator:
     return generator.requires_grad_(False).eval()
 
 
-def test_untrained_branch_changes_nothing() -> None:
+@pytest.mark.parametrize("config", [CONFIG, TALLIES], ids=["plain", "told of tones"])
+def test_untrained_branch_changes_nothing(config: GeneratorConfig) -> None:
     """Before training the photograph comes back bit by bit."""
     photo = torch.rand(2, 3, 64, 96)
-    restored, _ = Generator(CONFIG)(photo)
+    restored, _ = Generator(config)(photo)
     assert torch.equal(restored, photo)
 
 
@@ -69,9 +77,49 @@ def test_default_generator_with_a_branch_keeps_its_bound() -> None:
     assert num <= 12_000_000
 
 
-def test_every_parameter_of_the_branch_learns() -> None:
+def test_tally_counts_how_often_tones_occur() -> None:
+    """A tone between two bins belongs to both, by its distance; size is nothing."""
+    tally = ToneTally(num_bins=5, width=8)
+    photo = torch.empty(1, 3, 6, 4)
+    photo[:, 0], photo[:, 1], photo[:, 2] = 0.25, 1.0, 0.3125
+    red, green, blue = tally.count(photo).reshape(3, 5).tolist()
+    assert red == [0, 5, 0, 0, 0]
+    assert green == [0, 0, 0, 0, 5]
+    assert blue == pytest.approx([0, 3.75, 1.25, 0, 0])
+    torch.testing.assert_close(tally.count(photo.repeat(1, 1, 2, 3)), tally.count(photo))
+
+
+def test_tally_tells_the_cast_of_each_tone() -> None:
+    """Reddish shadows and bluish lights are told apart; of tones that don't occur none is told."""
+    tally = ToneTally(num_bins=10, width=8)
+    photo = torch.empty(1, 3, 8, 8)
+    photo[:, :, :4] = torch.tensor([0.3, 0.2, 0.2])[:, None, None]
+    photo[:, :, 4:] = torch.tensor([0.7, 0.75, 0.9])[:, None, None]
+    red, blue = tally.measure_casts(photo).reshape(2, 5)
+    assert red[1] > 0.2 > -0.02 > blue[1]
+    assert blue[3] > 0.2 > 0 > red[3]
+    assert red[2] == blue[2] == 0
+
+
+def test_branch_that_tallies_begins_as_the_one_before(tmp_path: Path) -> None:
+    """Weights of a branch without a tally start one that has it."""
+    save_generator(tmp_path / "old.safetensors", make_shaken_generator(), ModelMetadata("old"))
+    before = load_generator(tmp_path / "old.safetensors")[0].eval()
+    config = msgspec.structs.replace(RUN, generator=TALLIES, pretrained=False)
+    grown = build_networks(config, torch.device("cpu"), tmp_path / "old.safetensors").generator
+    photo = torch.rand(1, 3, 64, 96)
+    with torch.no_grad():
+        torch.testing.assert_close(grown.eval().find_grid(photo), before.find_grid(photo))
+    save_generator(tmp_path / "new.safetensors", grown, ModelMetadata("new"))
+    config = msgspec.structs.replace(RUN, generator=CONFIG, pretrained=False)
+    with pytest.raises(TrainError, match="another size"):
+        build_networks(config, torch.device("cpu"), tmp_path / "new.safetensors")
+
+
+@pytest.mark.parametrize("config", [CONFIG, TALLIES], ids=["plain", "told of tones"])
+def test_every_parameter_of_the_branch_learns(config: GeneratorConfig) -> None:
     """After training has begun, a gradient reaches every parameter."""
-    generator = make_shaken_generator().requires_grad_(True).train()
+    generator = make_shaken_generator(config).requires_grad_(True).train()
     generator.adjust_globally(torch.rand(2, 3, 64, 64)).square().mean().backward()
     branch = generator.global_branch
     assert branch is not None

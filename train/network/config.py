@@ -10,6 +10,7 @@ COLOR_ENCODERS = ("lite0", "lite2")
 # What files of earlier versions say nothing of.
 _YOUNGER = {
     "global_px": 0,
+    "tone_bins": 0,
     "stem_photos": 1,
     "color_encoder": "",
     "color_px": 256,
@@ -32,6 +33,7 @@ class GeneratorConfig:
             close look, 2 is).
         global_px: Short side of the reduced copy from which a global branch settles tone and
             colour first; 0: no such branch.
+        tone_bins: Bins of the tally of tones that the global branch is told; 0: it isn't.
         stem_photos: Photographs that the stem sees: 1, what the global branch made of it; 2, also
             the original, in which marks are as they came (paper white is white). A close look
             sees both where it looks for marks, whatever this says.
@@ -50,6 +52,7 @@ class GeneratorConfig:
     marks_width: int = 16
     tone_scale: int = 3
     global_px: int = 0
+    tone_bins: int = 0
     stem_photos: int = 1
     color_encoder: str = ""
     color_px: int = 256
@@ -85,6 +88,8 @@ class GeneratorConfig:
             raise ValueError("marks_blocks: one number per entry of marks_widths is needed")
         if self.global_px and not 32 <= self.global_px <= 512:
             raise ValueError("global_px: must be 0 or lie in 32..512")
+        if self.tone_bins and not (self.global_px and 4 <= self.tone_bins <= 256):
+            raise ValueError("tone_bins: must be 0, or lie in 4..256 beside a global_px")
         if self.color_encoder not in ("", *COLOR_ENCODERS):
             raise ValueError(f"color_encoder: must be one of {', '.join(COLOR_ENCODERS)}, or empty")
         if not 32 <= self.color_px <= 1024:
@@ -103,10 +108,12 @@ class GeneratorConfig:
         return int(2 ** (len(self.widths) - (not self.has_close_look)))
 
     def to_dict(self) -> dict[str, Any]:
-        """The configuration as plain JSON values; without a close look, as it always was."""
+        """The configuration as plain JSON values; without what came later, as it always was."""
         values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
         if not self.has_close_look:
             del values["marks_widths"], values["marks_blocks"]
+        if not self.tone_bins:
+            del values["tone_bins"]
         return values
 
     @classmethod

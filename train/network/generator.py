@@ -42,7 +42,7 @@ class Generator(nn.Module):
     def __init__(self, config: GeneratorConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or GeneratorConfig()
-        self.global_branch = GlobalBranch() if config.global_px else None
+        self.global_branch = GlobalBranch(config.tone_bins) if config.global_px else None
         self.color_network: ColorNetwork | None = None
         if config.color_encoder:
             self.color_network = ColorNetwork(cast(Version, config.color_encoder))

@@ -16,19 +16,82 @@ from torch import Tensor, nn
 
 from train.network.encoder import ClassifierEncoder
 from train.network.layers import ResidualBlock
+from train.network.toning import make_neutral
 
 _DECODER_WIDTHS = (32, 48, 64, 96)
 _POOLED_WIDTH = 96
+_TALLY_WIDTH = 128
+_GRID_CHANNELS = 12  # a 3×3 matrix by rows, then an offset
+# Tones of so small a share have hardly any cast; casts lie mostly within a quarter.
+_RARE_FRAC, _CAST_SCALE = 2e-3, 4.0
 # Cells of the grid are so many pixels of the reduced copy, whose sides are multiples of ALIGNMENT.
 _CELL_PX = 4
 ALIGNMENT = 32
 _MAX_SIDE_PX = 1024
 
 
+class ToneTally(nn.Module):
+    """How often each tone occurs in a photograph, and what cast each tone has.
+
+    What has faded shows in it: paper and shadows have no business being coloured, or grey. Deep
+    features of a classifier are made to overlook just that.
+
+    Source:
+        Soft bins after Wang et al. 2016, "Learnable histogram" (ours are fixed); the cast of each
+        tone apart as in Afifi, Brown 2019, "When color constancy goes wrong", whose histograms
+        are of colour alone.
+    """
+
+    def __init__(self, num_bins: int, width: int) -> None:
+        """Tell the decoder's deepest layers, of so many channels, and the grid itself.
+
+        Args:
+            num_bins: Of each channel; the casts are those of half as many tones.
+            width: Channels.
+        """
+        super().__init__()
+        self.num_bins = num_bins
+        self.num_tones = num_bins // 2
+        self.hidden = nn.Linear(3 * num_bins + 2 * self.num_tones, _TALLY_WIDTH)
+        self.out = nn.Linear(_TALLY_WIDTH, width + _GRID_CHANNELS)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, photo: Tensor) -> tuple[Tensor, Tensor]:
+        """Look at photographs (N, 3, h, w): (N, width) for the decoder, (N, 12) for the grid."""
+        tally = torch.cat([self.count(photo), self.measure_casts(photo)], dim=1)
+        told = self.out(F.relu(self.hidden(tally)))
+        return told[:, :-_GRID_CHANNELS], told[:, -_GRID_CHANNELS:]
+
+    def count(self, photo: Tensor) -> Tensor:
+        """Share of each bin of each channel, times the number of bins: (N, 3 num_bins)."""
+        shares = _weigh_bins(photo.flatten(2), self.num_bins).mean(2)  # (N, 3, num_bins)
+        return shares.flatten(1) * self.num_bins
+
+    def measure_casts(self, photo: Tensor) -> Tensor:
+        """Mean of red and blue beyond luma in each tone, (N, 2 num_tones); 0 where missing."""
+        luma = make_neutral(photo)[:, :1]
+        casts = (photo[:, ::2] - luma).flatten(2)  # (N, 2, h w)
+        weights = _weigh_bins(luma.flatten(2), self.num_tones)[:, 0]  # (N, h w, num_tones)
+        sums = casts @ weights / weights.shape[1]  # (N, 2, num_tones)
+        return (sums / (weights.mean(1)[:, None] + _RARE_FRAC)).flatten(1) * _CAST_SCALE
+
+
+def _weigh_bins(values: Tensor, num_bins: int) -> Tensor:
+    """How much each value (..., n) in [0, 1] belongs to each bin: (..., n, num_bins), sums of 1."""
+    position = values.clamp(0, 1)[..., None] * (num_bins - 1)
+    return F.relu(1 - (position - torch.arange(num_bins, device=values.device)).abs())
+
+
 class GlobalBranch(nn.Module):
     """Reduced copy → grid of colour matrices; before training they change nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, num_bins: int = 0) -> None:
+        """Build it.
+
+        Args:
+            num_bins: Of a tally of tones that it is told; 0: it isn't.
+        """
         super().__init__()
         widths = _DECODER_WIDTHS
         self.encoder = ClassifierEncoder()
@@ -38,7 +101,8 @@ class GlobalBranch(nn.Module):
         # Mean and maximum of the deepest features, mean and deviation of the photograph.
         self.pooled_in = nn.Linear(2 * self.encoder.widths[-1] + 6, _POOLED_WIDTH)
         self.pooled_out = nn.Linear(_POOLED_WIDTH, widths[-1])
-        self.grid_out = nn.Conv2d(widths[0], 12, 3, padding=1)
+        self.tally = ToneTally(num_bins, widths[-1]) if num_bins else None
+        self.grid_out = nn.Conv2d(widths[0], _GRID_CHANNELS, 3, padding=1)
         nn.init.zeros_(self.grid_out.weight)
         nn.init.zeros_(self.grid_out.bias)  # type: ignore[arg-type]  # Conv2d has one by default
 
@@ -57,13 +121,17 @@ class GlobalBranch(nn.Module):
         pooled = [deepest.mean((2, 3)), deepest.amax((2, 3))]
         pooled += [reduced.mean((2, 3)), reduced.std((2, 3))]
         overall = self.pooled_out(F.relu(self.pooled_in(torch.cat(pooled, dim=1))))
+        in_all = None
+        if self.tally is not None:
+            told, in_all = self.tally(reduced.float())
+            overall = overall + told
         x = self.lateral[-1](features[-1]) + overall[:, :, None, None]
         x = self.blocks[-1](x)  # (N, 96, h / 32, w / 32)
         for i in (2, 1, 0):
             x = F.interpolate(self.up[i](x), scale_factor=2.0, mode="bilinear")
             x = self.blocks[i](x + self.lateral[i](features[i]))  # at 1/16, 1/8, 1/4
         grid: Tensor = self.grid_out(F.relu(x)).float()
-        return grid
+        return grid if in_all is None else grid + in_all[:, :, None, None]
 
 
 def _convolve_point(num_in: int, num_out: int) -> nn.Conv2d:

@@ -1,9 +1,9 @@
 """What a run's generator starts from, if not from random weights: the weights of another.
 
-Weights of the same network are taken as they are. A global branch or a colour network may be added
-or see another size, the stem of the U-Net may see the original too, and its marks' decoder may grow
-wider. A close look may start from the U-Net with two decoders: what they have in common, from half
-resolution down, is taken over.
+Weights of the same network are taken as they are. A global branch, its tally of tones or a colour
+network may be added or see another size, the stem of the U-Net may see the original too, and its
+marks' decoder may grow wider. A close look may start from the U-Net with two decoders: what they
+have in common, from half resolution down, is taken over.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ def _can_grow(old: GeneratorConfig, new: GeneratorConfig) -> bool:
     grown = replace(
         old,
         global_px=new.global_px,
+        tone_bins=new.tone_bins,
         stem_photos=new.stem_photos,
         marks_width=new.marks_width,
         color_encoder=old.color_encoder or new.color_encoder,
@@ -71,6 +72,7 @@ def _can_grow(old: GeneratorConfig, new: GeneratorConfig) -> bool:
     return (
         grown == new
         and bool(old.global_px) <= bool(new.global_px)
+        and (not old.tone_bins or old.tone_bins == new.tone_bins)
         and old.stem_photos <= new.stem_photos
         and old.marks_width <= new.marks_width
     )
