@@ -77,16 +77,18 @@ def test_default_generator_with_a_branch_keeps_its_bound() -> None:
     assert num <= 12_000_000
 
 
-def test_tally_counts_how_often_tones_occur() -> None:
-    """A tone between two bins belongs to both, by its distance; size is nothing."""
+def test_tally_sums_up_how_often_tones_occur() -> None:
+    """Of each channel it tells how much is darker than each tone; its size makes no difference."""
     tally = ToneTally(num_bins=5, width=8)
+    evenly = torch.linspace(0, 1, 1000).expand(1, 3, 10, 1000)
+    assert tally.sum_up(evenly).abs().max() < 1e-2
     photo = torch.empty(1, 3, 6, 4)
-    photo[:, 0], photo[:, 1], photo[:, 2] = 0.25, 1.0, 0.3125
-    red, green, blue = tally.count(photo).reshape(3, 5).tolist()
-    assert red == [0, 5, 0, 0, 0]
-    assert green == [0, 0, 0, 0, 5]
-    assert blue == pytest.approx([0, 3.75, 1.25, 0, 0])
-    torch.testing.assert_close(tally.count(photo.repeat(1, 1, 2, 3)), tally.count(photo))
+    photo[:, 0], photo[:, 1], photo[:, 2] = 0.3, 1.0, 0.4
+    photo[:, 2, :3] = 0.9
+    told = tally.sum_up(photo).reshape(3, 5) / 4 + torch.arange(0.1, 1, 0.2)
+    expected = [[0, 0.5, 1, 1, 1], [0, 0, 0, 0, 0], [0, 0, 0.5, 0.5, 0.75]]
+    torch.testing.assert_close(told, torch.tensor(expected))
+    torch.testing.assert_close(tally.sum_up(photo.repeat(1, 1, 2, 3)), tally.sum_up(photo))
 
 
 def test_tally_tells_the_cast_of_each_tone() -> None:

@@ -189,10 +189,21 @@ def test_fidelity_loss_is_zero_for_the_clean_photograph() -> None:
     assert float(loss((clean, (marks - 0.5) * 200), clean, marks)) == pytest.approx(0, abs=1e-6)
 
 
-@pytest.mark.parametrize("name", ["luma", "psnr", "chroma", "detail", "marks"])
+def test_cast_is_what_is_wrong_everywhere() -> None:
+    """The length of a shift of all chroma counts, the mean over photographs; noise doesn't."""
+    clean = torch.rand(2, 2, 16, 16)
+    noise = torch.randn(2, 2, 16, 16)
+    noise -= noise.mean((2, 3), keepdim=True)
+    assert losses.measure_cast(clean + noise, clean) < 1e-5
+    shift = torch.tensor([[0.03, 0.04], [0.0, 0.15]])[:, :, None, None]
+    shifted = losses.measure_cast(clean + noise + shift, clean)
+    assert float(shifted) == pytest.approx((0.05 + 0.15) / 2, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["luma", "psnr", "chroma", "cast", "detail", "marks"])
 def test_a_term_of_weight_zero_is_left_out(name: str) -> None:
     """Switching a term off removes it from the log as well."""
-    weights = dict.fromkeys(("luma", "psnr", "chroma", "detail", "marks"), 1.0)
+    weights = dict.fromkeys(("luma", "psnr", "chroma", "cast", "detail", "marks"), 1.0)
     loss = losses.FidelityLoss(LossWeights(**{**weights, name: 0.0}), LossShape())
     photo = torch.rand(1, 3, 16, 16)
     loss((photo, torch.zeros(1, 1, 16, 16)), photo, torch.zeros(1, 1, 16, 16))

@@ -17,6 +17,7 @@ class LossWeights(Config, frozen=True, kw_only=True):
         luma: Charbonnier distance of luma.
         psnr: Logarithm of each photograph's mean squared error of luma.
         chroma: Charbonnier distance of chroma, rebalanced towards saturated colours.
+        cast: Distance of each photograph's mean chroma.
         detail: Charbonnier distance of luma's and chroma's Laplacian pyramids.
         marks: Cross-entropy and Dice of the marks.
         adversarial: Hinge loss against the critic.
@@ -35,6 +36,7 @@ class LossWeights(Config, frozen=True, kw_only=True):
     luma: Weight = 0.5
     psnr: Weight = 0.0
     chroma: Weight = 1.0
+    cast: Weight = 0.0
     detail: Weight = 1.0
     marks: Weight = 0.2
     adversarial: Weight = 0.01

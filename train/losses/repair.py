@@ -152,5 +152,5 @@ class MarksLoss(RepairLoss):
 
     def __init__(self, weights: LossWeights, shape: LossShape) -> None:
         """Weigh the terms."""
-        alone = {"luma": 0.0, "psnr": 0.0, "chroma": 0.0, "detail": 0.0}
+        alone = {"luma": 0.0, "psnr": 0.0, "chroma": 0.0, "cast": 0.0, "detail": 0.0}
         super().__init__(msgspec.structs.replace(weights, **alone), shape, None)

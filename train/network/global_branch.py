@@ -20,10 +20,10 @@ from train.network.toning import make_neutral
 
 _DECODER_WIDTHS = (32, 48, 64, 96)
 _POOLED_WIDTH = 96
-_TALLY_WIDTH = 128
+_TALLY_WIDTH = 192
 _GRID_CHANNELS = 12  # a 3×3 matrix by rows, then an offset
 # Tones of so small a share have hardly any cast; casts lie mostly within a quarter.
-_RARE_FRAC, _CAST_SCALE = 2e-3, 4.0
+_RARE_FRAC, _CAST_SCALE, _SHARE_SCALE = 2e-3, 8.0, 4.0
 # Cells of the grid are so many pixels of the reduced copy, whose sides are multiples of ALIGNMENT.
 _CELL_PX = 4
 ALIGNMENT = 32
@@ -31,15 +31,14 @@ _MAX_SIDE_PX = 1024
 
 
 class ToneTally(nn.Module):
-    """How often each tone occurs in a photograph, and what cast each tone has.
+    """How much of a photograph is darker than each tone, and what cast each tone has.
 
     What has faded shows in it: paper and shadows have no business being coloured, or grey. Deep
     features of a classifier are made to overlook just that.
 
     Source:
-        Soft bins after Wang et al. 2016, "Learnable histogram" (ours are fixed); the cast of each
-        tone apart as in Afifi, Brown 2019, "When color constancy goes wrong", whose histograms
-        are of colour alone.
+        Soft bins after Wang et al. 2016, "Learnable histogram" (ours are fixed, and of casts);
+        sums instead of counts, from which quantiles can be read.
     """
 
     def __init__(self, num_bins: int, width: int) -> None:
@@ -52,21 +51,27 @@ class ToneTally(nn.Module):
         super().__init__()
         self.num_bins = num_bins
         self.num_tones = num_bins // 2
-        self.hidden = nn.Linear(3 * num_bins + 2 * self.num_tones, _TALLY_WIDTH)
+        self.first = nn.Linear(3 * num_bins + 2 * self.num_tones, _TALLY_WIDTH)
+        self.second = nn.Linear(_TALLY_WIDTH, _TALLY_WIDTH)
         self.out = nn.Linear(_TALLY_WIDTH, width + _GRID_CHANNELS)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
     def forward(self, photo: Tensor) -> tuple[Tensor, Tensor]:
         """Look at photographs (N, 3, h, w): (N, width) for the decoder, (N, 12) for the grid."""
-        tally = torch.cat([self.count(photo), self.measure_casts(photo)], dim=1)
-        told = self.out(F.relu(self.hidden(tally)))
+        tally = torch.cat([self.sum_up(photo), self.measure_casts(photo)], dim=1)
+        told = self.out(F.relu(self.second(F.relu(self.first(tally)))))
         return told[:, :-_GRID_CHANNELS], told[:, -_GRID_CHANNELS:]
 
-    def count(self, photo: Tensor) -> Tensor:
-        """Share of each bin of each channel, times the number of bins: (N, 3 num_bins)."""
-        shares = _weigh_bins(photo.flatten(2), self.num_bins).mean(2)  # (N, 3, num_bins)
-        return shares.flatten(1) * self.num_bins
+    def sum_up(self, photo: Tensor) -> Tensor:
+        """Shares of each channel darker than each of num_bins tones: (N, 3 num_bins).
+
+        Less what they would be if all tones occurred alike, times a few.
+        """
+        tones = (torch.arange(self.num_bins, device=photo.device) + 0.5) / self.num_bins
+        position = (tones - photo.flatten(2)[..., None]) * self.num_bins + 0.5
+        darker = position.clamp(0, 1).mean(2)  # (N, 3, num_bins)
+        return ((darker - tones) * _SHARE_SCALE).flatten(1)
 
     def measure_casts(self, photo: Tensor) -> Tensor:
         """Mean of red and blue beyond luma in each tone, (N, 2 num_tones); 0 where missing."""
