@@ -344,7 +344,7 @@ def test_new_stem_does_what_two_layers_did(tmp_path: Path) -> None:
 
 
 def test_what_would_be_lost_is_refused(tmp_path: Path) -> None:
-    """A U-Net can't start from a close look, and a colour network isn't dropped in silence."""
+    """A U-Net can't start from a close look; no colour network or tally is dropped in silence."""
     save_generator(tmp_path / "close.safetensors", Generator(CLOSE_LOOK), ModelMetadata("x"))
     with pytest.raises(TrainError, match="another size"):
         start_from(Generator(BEFORE), tmp_path / "close.safetensors")
@@ -352,3 +352,7 @@ def test_what_would_be_lost_is_refused(tmp_path: Path) -> None:
     save_generator(tmp_path / "colored.safetensors", colored, ModelMetadata("x"))
     with pytest.raises(TrainError, match='color_encoder = "lite0"'):
         start_from(Generator(CLOSE_LOOK), tmp_path / "colored.safetensors")
+    told = Generator(replace(BEFORE, global_px=64, tone_bins=8))
+    save_generator(tmp_path / "told.safetensors", told, ModelMetadata("x"))
+    with pytest.raises(TrainError, match="tone_bins = 8"):
+        start_from(Generator(replace(CLOSE_LOOK, global_px=64)), tmp_path / "told.safetensors")

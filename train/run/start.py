@@ -53,6 +53,11 @@ def start_from(generator: Generator, path: Path) -> None:
             f"{path}: its colour network would be lost; set color_encoder = "
             f'"{old.color_encoder}" in [generator] of a preset file'
         )
+    if old.tone_bins and old.tone_bins != new.tone_bins:
+        raise TrainError(
+            f"{path}: its branch is told of tones, which would be lost; set tone_bins = "
+            f"{old.tone_bins} in [generator] of a preset file"
+        )
     line = _begin_close_look(generator, loaded.state_dict(), old)
     if parallel.is_main():
         click.echo(f"{path}: {line}", err=True)
