@@ -1,8 +1,11 @@
 """Colours that are laid on: found at two scales, and joined."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
+from still_network import StillNetwork
 
 from restore.passes.color import find_luma, join_scales, lay_color
 from restore.restorer import ArraySource
@@ -73,25 +76,18 @@ def test_luma_is_never_enlarged_nor_longer_than_networks_take(
     assert find_luma(ArraySource(photo), copy, copy, marks, 512).shape == expected
 
 
-class Sides:
-    """A network that notes how large the copies are that it is asked about."""
+class Sides(StillNetwork):
+    """Notes how large the copies are that it is asked about."""
 
     color_px = 64
 
     def __init__(self) -> None:
         self.asked: list[int | None] = []
 
-    def lay_color(
-        self,
-        luma: np.ndarray,
-        hints: np.ndarray | None = None,
-        size: tuple[int, int] | None = None,
-        *,
-        side_px: int | None = None,
-    ) -> np.ndarray:
+    def lay_color(self, *args: Any, side_px: int | None = None, **options: Any) -> np.ndarray:
         """Lay no colours."""
         self.asked.append(side_px)
-        return np.zeros((*(size or luma.shape), 2), np.float32)
+        return super().lay_color(*args, side_px=side_px, **options)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ have in common, from half resolution down, is taken over.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -48,16 +49,13 @@ def start_from(generator: Generator, path: Path) -> None:
             f"{path}: a network of another size than the preset's; set [generator] in a "
             "preset file to the sizes in its metadata"
         )
-    if old.color_encoder and old.color_encoder != new.color_encoder:
-        raise TrainError(
-            f"{path}: its colour network would be lost; set color_encoder = "
-            f'"{old.color_encoder}" in [generator] of a preset file'
-        )
-    if old.tone_bins and old.tone_bins != new.tone_bins:
-        raise TrainError(
-            f"{path}: its branch is told of tones, which would be lost; set tone_bins = "
-            f"{old.tone_bins} in [generator] of a preset file"
-        )
+    for name, part in (("color_encoder", "colour network"), ("tone_bins", "tally of tones")):
+        value = getattr(old, name)
+        if value and value != getattr(new, name):
+            raise TrainError(
+                f"{path}: its {part} would be lost; set {name} = {json.dumps(value)} in "
+                "[generator] of a preset file"
+            )
     line = _begin_close_look(generator, loaded.state_dict(), old)
     if parallel.is_main():
         click.echo(f"{path}: {line}", err=True)
