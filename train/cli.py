@@ -56,7 +56,7 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("pairs", type=_FOLDER, required=False)
+@click.argument("pairs", type=_FOLDER, nargs=-1)
 @click.option(
     "-o",
     "--output",
@@ -95,7 +95,7 @@ def main() -> None:
 @click.option("--force", is_flag=True, help="Replace the run that is there.")
 @_explain_errors
 def run(
-    pairs: Path | None,
+    pairs: tuple[Path, ...],
     out: Path | None,
     old_out: Path | None,
     preset: str,
@@ -107,7 +107,7 @@ def run(
     seed: int | None,
     force: bool,
 ) -> None:
-    """Train on PAIRS, a folder written by degrade build.
+    """Train on PAIRS, a folder written by degrade build, or on several by turns.
 
     Started by torchrun, several processes share each batch: one for each GPU, or on CPUs.
 
@@ -115,6 +115,7 @@ def run(
     Examples:
       train run pairs/ -o run/
       train run pairs/ -o run/ --preset cpu --minutes 90 --init old.safetensors
+      train run large-pairs/ small-pairs/ -o run/ --preset repair
       train run --resume run/
       torchrun --nproc-per-node 2 -m train run pairs/ -o run/
     """  # noqa: D301 - click wants the backspace itself
@@ -126,7 +127,7 @@ def run(
 
         start = functools.partial(resume_run, resume, pairs)
     else:
-        if pairs is None:
+        if not pairs:
             raise click.UsageError("missing argument PAIRS")
         if out is None:
             raise click.UsageError("missing option --output")
@@ -288,7 +289,7 @@ def export(
 
 
 @main.command("find-lr")
-@click.argument("pairs", type=_FOLDER)
+@click.argument("pairs", type=_FOLDER, nargs=-1, required=True)
 @click.option(
     "--preset", default="quick", show_default=True, metavar="NAME|FILE", help="See train run."
 )
@@ -302,7 +303,7 @@ def export(
 )
 @click.option("--json", "as_json", is_flag=True, help="Also print the losses, as JSON.")
 @_explain_errors
-def find_lr(pairs: Path, preset: str, steps: int, as_json: bool) -> None:
+def find_lr(pairs: tuple[Path, ...], preset: str, steps: int, as_json: bool) -> None:
     """Suggest a learning rate for the first stage of a preset on PAIRS.
 
     \b

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from urllib.parse import urlsplit
 
@@ -9,6 +10,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _SAFE_METHODS = ("GET", "HEAD")
+# What a client still sends of a body that is refused is read for so long, and thrown away: were
+# the connection closed at once, it would hear of a broken connection instead of the reason.
+_LINGER_S = 10.0
 _HEADERS = {
     "content-security-policy": (
         "default-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; "
@@ -34,27 +38,32 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
+        body, is_refused = _Body(receive), False
+
         async def send_guarded(message: Message) -> None:
+            nonlocal is_refused
             if message["type"] == "http.response.start":
+                is_refused = message["status"] == 413
                 given = {name for name, _ in message["headers"]}
                 extra = [(n.encode(), v.encode()) for n, v in _HEADERS.items()]
                 extra = [(name, value) for name, value in extra if name not in given]
                 if b"cache-control" not in given:
                     extra.append((b"cache-control", b"no-store"))
                 message["headers"] = [*message["headers"], *extra]
+            elif is_refused and not message.get("more_body", False):
+                await send({**message, "more_body": True})
+                await body.throw_away()
+                message = {"type": "http.response.body"}
             await send(message)
 
         problem = self._find_problem(scope)
         if problem is not None:
             await _refuse(send_guarded, *problem)
             return
-        received = 0
 
         async def receive_bounded() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self._max_body_bytes:
+            message = await body.receive()
+            if body.num_bytes > self._max_body_bytes:
                 raise BodyTooLarge(self._too_large())
             return message
 
@@ -81,6 +90,35 @@ class Guard:
             f"more than {self._max_body_bytes >> 20} MB; `restore serve --max-upload-mb` sets the "
             "limit"
         )
+
+
+class _Body:
+    """The body of a request, as it comes in.
+
+    Attributes:
+        num_bytes: Received so far.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._is_over = False
+        self.num_bytes = 0
+
+    async def receive(self) -> Message:
+        """The next part of it, or that the client is gone."""
+        message = await self._receive()
+        self.num_bytes += len(message.get("body", b""))
+        self._is_over = not message.get("more_body", False)
+        return message
+
+    async def throw_away(self) -> None:
+        """Read what is left of it, for a while."""
+        try:
+            async with asyncio.timeout(_LINGER_S):
+                while not self._is_over:
+                    await self.receive()
+        except TimeoutError:
+            pass
 
 
 class BodyTooLarge(Exception):

@@ -15,12 +15,12 @@ from classifiers import hide_judge, install_classifier
 from store_photos import build_small, encode, fill_folder, paint_photo
 from training_runs import TINY, build_pairs, read_log, run_until_killed
 
-from degrade import PairReader
 from restore.engine.model_file import ModelMetadata
 from restore.ycc import to_ycc
 from train.config.files import decode_config, encode_config, load_preset
 from train.config.run import TrainConfig
 from train.config.stages import StageConfig
+from train.data.builds import Builds
 from train.data.loader import PairLoader
 from train.data.pairs import StagePairs
 from train.errors import ConfigError, DataError, TrainError
@@ -69,14 +69,14 @@ def finished(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "finished"
 
 
-def build_grey(folder: Path, num_grey: int, num_photos: int = 8) -> PairReader:
+def build_grey(folder: Path, num_grey: int, num_photos: int = 8) -> Builds:
     """Pairs of photographs of which the first `num_grey` have no colours."""
     source = fill_folder(folder / "photos", num_photos)
     for number in range(num_grey):
         grey = paint_photo(number).mean(-1, keepdims=True).astype(np.uint8).repeat(3, axis=2)
         (source / f"{number:04d}.jpg").write_bytes(encode(grey))
     build_small(source, folder / "pairs", val_frac=0.0, keep_grey=True)
-    return PairReader(folder / "pairs", "train")
+    return Builds(folder / "pairs", "train")
 
 
 def test_grey_photographs_are_left_out_of_colour_stages(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_pairs_without_any_colours_are_refused(tmp_path: Path) -> None:
 
 def test_colour_samples_follow_from_seed_stage_and_position(pairs: Path) -> None:
     """In any order the same bytes, hints among them; another stage or seed gives others."""
-    reader = PairReader(pairs, "train")
+    reader = Builds(pairs, "train")
     ours, again = (StagePairs(reader, COLOR, 3, 0) for _ in range(2))
     forwards = ours.read(range(12))
     backwards = [again[i] for i in reversed(range(12))][::-1]
@@ -119,7 +119,7 @@ def test_colour_samples_follow_from_seed_stage_and_position(pairs: Path) -> None
 
 def test_hints_lie_on_the_colours_of_the_sample(pairs: Path) -> None:
     """They are nearer to the clean pixels under them than to those of the mirrored photograph."""
-    reader = PairReader(pairs, "train")
+    reader = Builds(pairs, "train")
     stage = msgspec.structs.replace(COLOR, aspect_frac=0.0, whole_prob=1.0, native_prob=0.0)
     errors = []
     for sample in StagePairs(reader, stage, 0, 0).read(range(60)):
@@ -135,7 +135,7 @@ def test_hints_lie_on_the_colours_of_the_sample(pairs: Path) -> None:
 
 def test_aspect_is_varied_by_up_to_what_the_stage_says(pairs: Path) -> None:
     """Clean, damaged and marks are stretched alike; without the field nothing is."""
-    reader = PairReader(pairs, "train")
+    reader = Builds(pairs, "train")
     plain = msgspec.structs.replace(COLOR, size_px=48 // 32 * 32, aspect_frac=0.0)
     plain = msgspec.structs.replace(plain, whole_prob=0.0, native_prob=1.0)
     stretched = msgspec.structs.replace(plain, aspect_frac=0.1)
@@ -154,7 +154,7 @@ def test_aspect_is_varied_by_up_to_what_the_stage_says(pairs: Path) -> None:
 
 def test_workers_bring_the_same_hints(pairs: Path) -> None:
     """Read by another process, a batch is the same."""
-    reader = PairReader(pairs, "train")
+    reader = Builds(pairs, "train")
     batches = []
     for num_workers in (0, 1):
         loader = PairLoader(StagePairs(reader, COLOR, 0, 0), 4, 2, num_workers)

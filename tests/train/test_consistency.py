@@ -7,21 +7,21 @@ import pytest
 import torch
 from store_photos import build_small, fill_folder
 
-from degrade import PairReader
 from degrade.damage.marks.layers import MarkLayer, apply_marks
 from degrade.damage.render import render
 from degrade.textures import Textures
 from train.damage.stages import Damage, redamage
 from train.damage.twin import Damages, collate_damage, damage_of, lay_marks
+from train.data.builds import Builds
 from train.losses.consistency import measure_consistency_loss
 
 
 @pytest.fixture(scope="module")
-def reader(tmp_path_factory: pytest.TempPathFactory) -> PairReader:
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Builds:
     """Twelve pairs of 64 px."""
     folder = tmp_path_factory.mktemp("pairs")
     build_small(fill_folder(folder / "photos", 12), folder / "pairs", size_px=64)
-    return PairReader(folder / "pairs")
+    return Builds(folder / "pairs")
 
 
 def batch_of(
@@ -34,7 +34,7 @@ def batch_of(
     return tensor.flip(-1) if mirrored else tensor
 
 
-def load_damage(reader: PairReader, geometry: list[int], size_px: int) -> Damage:
+def load_damage(reader: Builds, geometry: list[int], size_px: int) -> Damage:
     """The damage of all pairs, every one cropped alike."""
     indices = np.arange(len(reader))
     return Damages(reader).load(indices, np.array([geometry] * len(reader)), size_px).unpack()
@@ -43,7 +43,7 @@ def load_damage(reader: PairReader, geometry: list[int], size_px: int) -> Damage
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("box", [(0, 0, 64, 64), (16, 24, 48, 56)])
 def test_clean_photographs_explain_their_damage(
-    reader: PairReader, box: tuple[int, int, int, int], mirrored: bool
+    reader: Builds, box: tuple[int, int, int, int], mirrored: bool
 ) -> None:
     """Clean photographs, damaged again, are the damaged ones but for scan and JPEG."""
     textures, damaged = Textures.load(), []
@@ -62,7 +62,7 @@ def test_clean_photographs_explain_their_damage(
     assert wrong > 3 * right
 
 
-def test_consistency_at_half_size_follows_the_shrunk_photograph(reader: PairReader) -> None:
+def test_consistency_at_half_size_follows_the_shrunk_photograph(reader: Builds) -> None:
     """Shrunk photographs are explained by the shrunk damage better than by none."""
     pairs = [reader[i] for i in range(len(reader))]
     damage = load_damage(reader, [0, 0, 64, 64, 0], 32)
@@ -74,7 +74,7 @@ def test_consistency_at_half_size_follows_the_shrunk_photograph(reader: PairRead
 
 
 @pytest.mark.parametrize("size_px", [32, 16])
-def test_damage_of_a_crop_is_the_crop_of_the_damage(reader: PairReader, size_px: int) -> None:
+def test_damage_of_a_crop_is_the_crop_of_the_damage(reader: Builds, size_px: int) -> None:
     """Cut, averaged and mirrored as planes, a batch's damages are those of the whole pairs."""
     whole = collate_damage([damage_of(reader.recipe(i), Textures.load()) for i in range(12)])
     ours = load_damage(reader, [16, 24, 48, 56, 1], size_px)

@@ -4,29 +4,30 @@ import pytest
 import torch
 from training_runs import build_pairs
 
-from degrade import PairReader
 from train.config.stages import StageConfig
 from train.damage.twin import Damages
 from train.data.batches import Batch, Columns, to_batch
+from train.data.builds import Builds
 from train.data.heldout import HeldoutLoader
 from train.data.loader import PairLoader
 from train.data.pairs import StagePairs
+from train.errors import DataError
 
 
 @pytest.fixture(scope="module")
-def readers(tmp_path_factory: pytest.TempPathFactory) -> dict[int, PairReader]:
+def sizes(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Builds]:
     """Ten training pairs each of three sizes."""
     folder = tmp_path_factory.mktemp("pairs")
     return {
-        size_px: PairReader(build_pairs(folder / str(size_px), size_px=size_px), split="train")
+        size_px: Builds(build_pairs(folder / str(size_px), size_px=size_px), split="train")
         for size_px in (32, 48, 88)
     }
 
 
 @pytest.fixture(scope="module")
-def reader(readers: dict[int, PairReader]) -> PairReader:
+def builds(sizes: dict[int, Builds]) -> Builds:
     """Ten training pairs of 48 px."""
-    return readers[48]
+    return sizes[48]
 
 
 def make_stage(**changes: float) -> StageConfig:
@@ -35,40 +36,81 @@ def make_stage(**changes: float) -> StageConfig:
     return StageConfig(**{**settings, "lr": 1e-3, **changes})  # type: ignore[arg-type]
 
 
-def test_sample_depends_on_seed_stage_and_position_alone(reader: PairReader) -> None:
+def test_sample_depends_on_seed_stage_and_position_alone(builds: Builds) -> None:
     """Asked in any order, a position gives the same bytes; another stage or seed gives others."""
-    ours, again = (StagePairs(reader, make_stage(), 3, 0) for _ in range(2))
+    ours, again = (StagePairs(builds, make_stage(), 3, 0) for _ in range(2))
     forwards = [ours[i] for i in range(12)]
     backwards = [again[i] for i in reversed(range(12))][::-1]
     for a, b in zip(forwards, backwards, strict=True):
         assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
-    for other in (StagePairs(reader, make_stage(), 4, 0), StagePairs(reader, make_stage(), 3, 1)):
+    for other in (StagePairs(builds, make_stage(), 4, 0), StagePairs(builds, make_stage(), 3, 1)):
         assert any(not np.array_equal(other[i].clean, forwards[i].clean) for i in range(12))
 
 
-def test_every_pair_comes_once_before_any_comes_again(reader: PairReader) -> None:
+def test_every_pair_comes_once_before_any_comes_again(builds: Builds) -> None:
     """The order is a permutation, another one each time."""
-    pairs = StagePairs(reader, make_stage(), 0, 0)
-    indices = [int(pairs[i].pair_index) for i in range(2 * len(reader))]
-    first, second = indices[: len(reader)], indices[len(reader) :]
-    assert sorted(first) == sorted(second) == list(range(len(reader)))
+    pairs = StagePairs(builds, make_stage(), 0, 0)
+    indices = [int(pairs[i].pair_index) for i in range(2 * len(builds))]
+    first, second = indices[: len(builds)], indices[len(builds) :]
+    assert sorted(first) == sorted(second) == list(range(len(builds)))
     assert first != second
+
+
+def test_builds_take_turns(sizes: dict[int, Builds]) -> None:
+    """Of two builds each gives half of the photographs, every pair once, cut for its own size."""
+    small, large = sizes[32], sizes[88]
+    both = Builds([*large.paths, *small.paths], split="train")
+    stage = make_stage(whole_prob=0.0, native_prob=1.0)
+    samples = StagePairs(both, stage, 0, 0).read(range(2 * len(both)))
+    indices = [int(sample.pair_index) for sample in samples]
+    assert len(both) == len(large) + len(small)
+    assert sorted(indices[::2]) == sorted([*range(len(large))] * 2)
+    assert sorted(indices[1::2]) == sorted([*range(len(large), len(both))] * 2)
+    for sample in samples:
+        left, top, right, bottom, _ = sample.geometry
+        assert (right - left, bottom - top) == (32, 32)
+        index = int(sample.pair_index)
+        reader, within = (large, index) if index < len(large) else (small, index - len(large))
+        assert both.recipe(index) == reader.recipe(within)
+        assert both.name(index).startswith(str(reader.paths[0]))
+        clean = reader.read(within).clean[top:bottom, left:right]
+        assert np.array_equal(sample.clean, clean) or np.array_equal(sample.clean[:, ::-1], clean)
+
+
+def test_small_builds_stay_out_of_larger_stages(sizes: dict[int, Builds]) -> None:
+    """Only the large one gives photographs; where none is large enough, that is said."""
+    both = Builds([*sizes[32].paths, *sizes[88].paths], split="train")
+    samples = StagePairs(both, make_stage(size_px=64), 0, 0).read(range(20))
+    large = range(len(sizes[32]), len(both))
+    assert sorted(int(sample.pair_index) for sample in samples) == sorted([*large] * 2)
+    with pytest.raises(DataError, match="pairs of 88 px, but a stage trains on 96 px"):
+        StagePairs(both, make_stage(size_px=96), 0, 0)
+
+
+def test_first_build_alone_comes_as_it_would_alone(sizes: dict[int, Builds]) -> None:
+    """A second one changes no order: those of the first are the same, at every other position."""
+    both = Builds([*sizes[48].paths, *sizes[32].paths], split="train")
+    pairs, alone = StagePairs(both, make_stage(), 0, 0), StagePairs(sizes[48], make_stage(), 0, 0)
+    ours = [int(pairs[2 * i].pair_index) for i in range(20)]
+    assert ours == [int(alone[i].pair_index) for i in range(20)]
+    with pytest.raises(IndexError, match="no pair 20 of 20"):
+        both.read(20)
 
 
 @pytest.mark.parametrize("regime", [(0.0, 1.0), (1.0, 0.0), (0.0, 0.0)])
 @pytest.mark.parametrize("size_px", [48, 88])
 def test_geometry_repeats_the_augmentation(
-    readers: dict[int, PairReader], size_px: int, regime: tuple[float, float]
+    sizes: dict[int, Builds], size_px: int, regime: tuple[float, float]
 ) -> None:
     """Cropping, averaging and mirroring the stored pair by `geometry` gives the sample's arrays."""
-    reader = readers[size_px]
+    builds = sizes[size_px]
     whole_prob, native_prob = regime
     stage = make_stage(whole_prob=whole_prob, native_prob=native_prob)
-    pairs = StagePairs(reader, stage, 0, 0)
+    pairs = StagePairs(builds, stage, 0, 0)
     apart: list[float] = []
     grain: list[tuple[float, float]] = []
     for sample in pairs.read(range(24)):
-        pair = reader[int(sample.pair_index)]
+        pair = builds[int(sample.pair_index)]
         left, top, right, bottom, mirrored = sample.geometry.tolist()
         for ours, stored in (
             (sample.clean, pair.clean),
@@ -94,21 +136,21 @@ def measure_grain(photo: np.ndarray) -> float:
     return float((photo.astype(np.float32) - cv2.blur(photo.astype(np.float32), (3, 3))).std())
 
 
-def test_photographs_are_never_magnified(readers: dict[int, PairReader]) -> None:
+def test_photographs_are_never_magnified(sizes: dict[int, Builds]) -> None:
     """A crop's sides are at least as large as the stage, even of pairs that are hardly larger."""
     for size_px in (32, 48, 88):
         for regime in ((1.0, 0.0), (0.0, 0.0), (0.5, 0.3)):
             stage = make_stage(whole_prob=regime[0], native_prob=regime[1])
-            for sample in StagePairs(readers[size_px], stage, 0, 0).read(range(40)):
+            for sample in StagePairs(sizes[size_px], stage, 0, 0).read(range(40)):
                 left, top, right, bottom, _ = sample.geometry.tolist()
                 assert 32 <= right - left <= size_px
                 assert 32 <= bottom - top <= size_px
 
 
-def test_regimes_come_as_often_as_the_stage_says(readers: dict[int, PairReader]) -> None:
+def test_regimes_come_as_often_as_the_stage_says(sizes: dict[int, Builds]) -> None:
     """Native crops, nearly whole photographs and scales between."""
     stage = make_stage(whole_prob=0.5, native_prob=0.3)
-    samples = StagePairs(readers[88], stage, 0, 0).read(range(400))
+    samples = StagePairs(sizes[88], stage, 0, 0).read(range(400))
     sides = np.array([s.geometry[2:4] - s.geometry[:2] for s in samples])
     area = sides.prod(axis=1) / 88**2
     native = (sides == 32).all(axis=1).mean()
@@ -118,10 +160,10 @@ def test_regimes_come_as_often_as_the_stage_says(readers: dict[int, PairReader])
     assert (area > 0.63).mean() == pytest.approx(0.5 + 0.2 * 0.44, abs=0.06)
 
 
-def test_native_crops_keep_their_pixels(reader: PairReader) -> None:
+def test_native_crops_keep_their_pixels(builds: Builds) -> None:
     """A native crop is as large as the stage; a whole one is most of the photograph."""
-    native = StagePairs(reader, make_stage(whole_prob=0.0, native_prob=1.0), 0, 0)
-    whole = StagePairs(reader, make_stage(whole_prob=1.0, native_prob=0.0), 0, 0)
+    native = StagePairs(builds, make_stage(whole_prob=0.0, native_prob=1.0), 0, 0)
+    whole = StagePairs(builds, make_stage(whole_prob=1.0, native_prob=0.0), 0, 0)
     for i in range(6):
         left, top, right, bottom, _ = native[i].geometry.tolist()
         assert (right - left, bottom - top) == (32, 32)
@@ -129,17 +171,17 @@ def test_native_crops_keep_their_pixels(reader: PairReader) -> None:
         assert (right - left) * (bottom - top) >= 0.6 * 48 * 48
 
 
-def test_samples_read_together_are_those_read_alone(reader: PairReader) -> None:
+def test_samples_read_together_are_those_read_alone(builds: Builds) -> None:
     """What comes beside a position doesn't matter."""
-    pairs = StagePairs(reader, make_stage(), 5, 0)
+    pairs = StagePairs(builds, make_stage(), 5, 0)
     for together, position in zip(pairs.read([7, 2, 30]), (7, 2, 30), strict=True):
         alone = pairs[position]
         assert all(np.array_equal(a, b) for a, b in zip(together, alone, strict=True))
 
 
-def test_loader_gives_float_batches_in_channels_last(reader: PairReader) -> None:
+def test_loader_gives_float_batches_in_channels_last(builds: Builds) -> None:
     """Photographs are (N, 3, S, S) in [0, 1], marks (N, 1, S, S)."""
-    loader = PairLoader(StagePairs(reader, make_stage(), 0, 0), 4, 3, 0)
+    loader = PairLoader(StagePairs(builds, make_stage(), 0, 0), 4, 3, 0)
     batches = list(loader)
     assert len(batches) == len(loader) == 3
     batch = Batch(*batches[0])
@@ -154,9 +196,9 @@ def test_loader_gives_float_batches_in_channels_last(reader: PairReader) -> None
     assert batch.broken.tolist() == [-1] * 4
 
 
-def test_loader_continues_from_a_step(reader: PairReader) -> None:
+def test_loader_continues_from_a_step(builds: Builds) -> None:
     """From step 2 on, the batches are those of an uninterrupted pass."""
-    pairs = StagePairs(reader, make_stage(), 0, 0)
+    pairs = StagePairs(builds, make_stage(), 0, 0)
     everything = list(PairLoader(pairs, 4, 4, 0))
     rest = PairLoader(pairs, 4, 2, 0)
     rest.step = 2
@@ -170,9 +212,9 @@ def assert_equal(ours: tuple[object, ...], theirs: tuple[object, ...]) -> None:
         assert a is b is None or torch.equal(a, b)  # type: ignore[arg-type]
 
 
-def test_loader_gives_the_same_batches_however_many_workers_read(reader: PairReader) -> None:
+def test_loader_gives_the_same_batches_however_many_workers_read(builds: Builds) -> None:
     """Slots are used again and again, by two workers in turn, and by a pass that is cut short."""
-    pairs = StagePairs(reader, make_stage(), 0, 0)
+    pairs = StagePairs(builds, make_stage(), 0, 0)
     expected = list(PairLoader(pairs, 4, 24, 0))
     loader = PairLoader(pairs, 4, 24, 2)
     for count, ours in enumerate(loader):
@@ -184,10 +226,10 @@ def test_loader_gives_the_same_batches_however_many_workers_read(reader: PairRea
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
-def test_loader_brings_the_damages_along(reader: PairReader, num_workers: int) -> None:
+def test_loader_brings_the_damages_along(builds: Builds, num_workers: int) -> None:
     """Asked for them, it gives those of the batch's own pairs and crops."""
-    damages = Damages(reader)
-    loader = PairLoader(StagePairs(reader, make_stage(), 0, 0), 4, 3, num_workers, damages)
+    damages = Damages(builds)
+    loader = PairLoader(StagePairs(builds, make_stage(), 0, 0), 4, 3, num_workers, damages)
     for batch in (Batch(*fields) for fields in loader):
         packed = batch.damage
         assert packed is not None
@@ -206,9 +248,9 @@ def test_to_batch_maps_bytes_to_fractions() -> None:
     assert batch.clean.flatten().tolist() == pytest.approx([0, 0.2, 1])
 
 
-def test_heldout_photographs_are_fixed(reader: PairReader) -> None:
+def test_heldout_photographs_are_fixed(builds: Builds) -> None:
     """Two loaders hold the same photographs, of the size asked for."""
-    first, second = (list(HeldoutLoader(reader, 5, 32, batch=2)) for _ in range(2))
+    first, second = (list(HeldoutLoader(builds, 5, 32, batch=2)) for _ in range(2))
     assert [len(b.clean) for b in first] == [2, 2, 1]
     for a, b in zip(first, second, strict=True):
         assert a.clean.shape[-2:] == (32, 32)

@@ -12,11 +12,11 @@ from store_photos import build_small, fill_folder
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from degrade import PairReader
 from train.config.files import load_preset
 from train.config.losses import LossShape, LossWeights
 from train.damage.twin import Damages, PackedDamage
 from train.data.batches import Batch, Columns, to_batch
+from train.data.builds import Builds
 from train.data.given import Given, give
 from train.losses.adversarial import fool_critic, judge_real_and_fake, match_features
 from train.losses.color import ColorLoss, _read_rarity
@@ -41,7 +41,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> PackedDamage:
     """The damage of twelve pairs."""
     folder = tmp_path_factory.mktemp("pairs")
     build_small(fill_folder(folder / "photos", 12), folder / "pairs", size_px=SIDE_PX)
-    reader = PairReader(folder / "pairs")
+    reader = Builds(folder / "pairs")
     geometry = np.array([[0, 0, SIDE_PX, SIDE_PX, 0]] * len(reader))
     return Damages(reader).load(np.arange(len(reader)), geometry, SIDE_PX)
 

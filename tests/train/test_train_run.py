@@ -18,6 +18,7 @@ from train.config.files import decode_config, encode_config
 from train.config.run import TrainConfig
 from train.damage.twin import Damages
 from train.data.batches import stack_samples, to_batch
+from train.data.builds import Builds
 from train.data.pairs import StagePairs
 from train.errors import (
     BatchMemoryError,
@@ -413,7 +414,7 @@ def test_eight_pairs_can_be_learned_by_heart(tmp_path: Path) -> None:
     """Enough steps drive every fidelity term towards zero, and consistency below the identity's."""
     source = fill_folder(tmp_path / "photos", 8)
     build_small(source, tmp_path / "pairs", size_px=32, val_frac=0.0)
-    reader = PairReader(tmp_path / "pairs", "train")
+    reader = Builds(tmp_path / "pairs", "train")
     assert len(reader) == 8
     stage = msgspec.structs.replace(
         TINY.stages[0], steps=350, batch=8, lr=4e-3, whole_prob=0.0, native_prob=1.0

@@ -22,6 +22,7 @@ from degrade.errors import TextureError
 from degrade.recipe import Recipe
 from degrade.textures import Textures
 from train.damage.stages import Damage
+from train.data.builds import Builds
 from train.errors import DataError
 
 Field = NDArray[np.float32]
@@ -220,20 +221,21 @@ class PackedDamage:
 class Damages:
     """What was done to the pairs of a build, for photographs made of them."""
 
-    def __init__(self, reader: PairReader) -> None:
+    def __init__(self, builds: Builds) -> None:
         """Find the textures.
 
         Raises:
-            DataError: If the build was made with others.
+            DataError: If a build was made with others.
         """
-        textures = find_textures(reader)
-        if textures is None:
-            raise DataError(
-                f"{reader.path}: built with other textures than this version's, so that its damage "
-                "can't be repeated; build the pairs again, or train --without consistency"
-            )
-        self.reader = reader
-        self.textures = textures
+        self.builds = builds
+        self.textures = Textures.load()
+        for reader in builds.readers:
+            if find_textures(reader) is None:
+                raise DataError(
+                    f"{reader.path}: built with other textures than this version's, so that its "
+                    "damage can't be repeated; build the pairs again, or train --without "
+                    "consistency"
+                )
 
     def load(
         self, pair_index: NDArray[np.int64], geometry: NDArray[np.int64], size_px: int
@@ -255,11 +257,11 @@ class Damages:
         kernels: dict[int, NDArray[np.float32]] = {}
         boxes = zip(pair_index.tolist(), geometry.tolist(), strict=True)
         for place, (index, (left, top, right, bottom, mirrored)) in enumerate(boxes):
-            recipe = self.reader.recipe(index)
+            recipe = self.builds.recipe(index)
             try:
                 fields = render_fields(recipe, self.textures)
             except TextureError as error:
-                raise DataError(f"{self.reader.path}: {error}") from error
+                raise DataError(f"{self.builds.name(index)}: {error}") from error
             ratio = size_px / (right - left)
             box = slice(top, bottom), slice(left, right)
             cut = partial(_cut, box=box, size_px=size_px, mirrored=bool(mirrored))

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from degrade import PairReader
 from degrade.errors import UnreadablePhoto
 from train.data.batches import Batch, Columns, to_batch
+from train.data.builds import Builds
 from train.errors import DataError
 
 
@@ -24,7 +24,7 @@ class HeldoutLoader:
 
     def __init__(
         self,
-        reader: PairReader,
+        pairs: Builds,
         num: int,
         size_px: int,
         batch: int,
@@ -33,7 +33,7 @@ class HeldoutLoader:
         """Decode them.
 
         Args:
-            reader: The held-out pairs.
+            pairs: The held-out pairs.
             num: How many photographs; fewer if there are fewer.
             size_px: Their side.
             batch: How many come at once.
@@ -43,9 +43,9 @@ class HeldoutLoader:
         self._device = device
         damaged, clean, marks = [], [], []
         indices: list[int] = []
-        for index in _spread(len(reader), num):
+        for index in _spread(len(pairs), num):
             try:
-                pair = reader[index]
+                pair = pairs[index]
             except UnreadablePhoto:
                 continue
             cut = _cut_whole if len(indices) % 2 == 0 else _cut_native
@@ -54,7 +54,7 @@ class HeldoutLoader:
             marks.append(cut(pair.marks, size_px))
             indices.append(index)
         if not indices:
-            raise DataError(f"{reader.path}: no held-out pairs; build more photographs")
+            raise DataError(f"{pairs}: no held-out pairs; build more photographs")
         self.indices = indices
         self._columns = Columns(
             damaged=torch.from_numpy(np.stack(damaged)),

@@ -17,6 +17,7 @@ from degrade.build.decode import measure_colorfulness
 from degrade.errors import UnreadablePhoto
 from train.config.stages import StageConfig
 from train.data.augment import Regime, plan_regimes
+from train.data.builds import Builds
 from train.data.hints import draw_hints, paint_hints, recolor_thing
 from train.errors import DataError
 
@@ -36,7 +37,7 @@ class Sample(NamedTuple):
         damaged: (S, S, 3) uint8 RGB.
         clean: (S, S, 3) uint8 RGB.
         marks: (S, S) uint8 opacity of the marks.
-        pair_index: Of the pair in its reader, where its recipe is.
+        pair_index: Of the pair in its builds, where its recipe is.
         geometry: (5,) int64: left, top, right, bottom of the crop in pixels of the pair, and 1 if
             the crop, resized to S px, was mirrored.
         broken: Index of an unreadable pair that this one stands in for, or -1.
@@ -55,28 +56,22 @@ class Sample(NamedTuple):
 class StagePairs:
     """The augmented pairs of one stage by position: position 0 is the stage's first photograph.
 
-    In a colour stage another pair stands in for one whose clean photograph is colourless.
+    Builds take turns, so that each gives as many photographs as any other; those of smaller
+    photographs than the stage's stay out of it. In a colour stage another pair of the build stands
+    in for one whose clean photograph is colourless.
     """
 
-    def __init__(self, reader: PairReader, stage: StageConfig, seed: int, stage_number: int):
-        if len(reader) == 0:
-            raise DataError("no pairs to train on; build more photographs")
-        self.reader = reader
+    def __init__(self, builds: Builds, stage: StageConfig, seed: int, stage_number: int):
+        self.builds = builds
         self.stage = stage
         self._seed = seed
         self._stage_number = stage_number
-        self._order: tuple[int, NDArray[np.int64]] | None = None
-        short_px = _measure_short_side(reader)
-        if short_px < stage.size_px:
-            raise DataError(
-                f"{reader.path}: pairs of {short_px} px, but a stage trains on {stage.size_px} px; "
-                f"build with --size {stage.size_px} or choose another preset"
-            )
-        self._regimes = plan_regimes(stage, short_px)
-        self._probs = np.cumsum([regime.prob for regime in self._regimes])
+        self._orders: dict[int, tuple[int, NDArray[np.int64]]] = {}
+        self._regimes = _plan_builds(builds, stage)
+        self._turns = list(self._regimes)
 
     def __len__(self) -> int:
-        return len(self.reader)
+        return len(self.builds)
 
     def __getitem__(self, position: int) -> Sample:
         """The sample at a position of the stage's endless sequence."""
@@ -89,9 +84,10 @@ class StagePairs:
         processor forgets the code of everything else, which then takes four times as long.
         """
         rngs = [np.random.default_rng([self._seed, self._stage_number, p]) for p in positions]
-        regimes = [self._draw_regime(rng) for rng in rngs]
-        drawn = zip(positions, regimes, rngs, strict=True)
-        read = [self._read_pair(self._pick(p), regime.reduce, rng) for p, regime, rng in drawn]
+        drawn = zip(positions, rngs, strict=True)
+        regimes = [_draw_regime(self._regimes[self._turn(p)[0]], rng) for p, rng in drawn]
+        drawn_regimes = zip(positions, regimes, rngs, strict=True)
+        read = [self._read_pair(p, regime.reduce, rng) for p, regime, rng in drawn_regimes]
         samples = []
         for position, (index, pair, broken), regime, rng in zip(
             positions, read, regimes, rngs, strict=True
@@ -123,45 +119,75 @@ class StagePairs:
             clean = recolor_thing(clean, hints[0], rng)
         return clean, paint_hints(clean, hints)
 
-    def _draw_regime(self, rng: np.random.Generator) -> Regime:
-        return self._regimes[int(np.searchsorted(self._probs[:-1], rng.random(), side="right"))]
-
     def _read_pair(
-        self, first: int, reduce: int, rng: np.random.Generator
+        self, position: int, reduce: int, rng: np.random.Generator
     ) -> tuple[int, Pair, int]:
         """A pair that can be used, by chance another: index, pair, index of a broken one or -1."""
-        index, broken, num_broken = first, -1, 0
+        build, turn = self._turn(position)
+        reader, start = self.builds.readers[build], self.builds.starts[build]
+        index, broken, num_broken = self._pick(build, turn), -1, 0
         for _ in range(_MAX_GREY_IN_A_ROW):
             try:
-                pair = self.reader.read(index, reduce)
+                pair = reader.read(index, reduce)
                 if not self.stage.is_color or has_colors(pair.clean):
-                    return index, pair, broken
+                    return start + index, pair, broken
             except UnreadablePhoto:
-                broken = index if broken < 0 else broken
+                broken = start + index if broken < 0 else broken
                 num_broken += 1
                 if num_broken == _MAX_BROKEN_IN_A_ROW:
                     raise DataError(
-                        f"{self.reader.path}: {num_broken} broken samples in a row; "
-                        "run degrade verify"
+                        f"{reader.path}: {num_broken} broken samples in a row; run degrade verify"
                     ) from None
-            index = int(rng.integers(len(self.reader)))
+            index = int(rng.integers(len(reader)))
         raise DataError(
-            f"{self.reader.path}: {_MAX_GREY_IN_A_ROW} photographs without colours in a row; build "
+            f"{reader.path}: {_MAX_GREY_IN_A_ROW} photographs without colours in a row; build "
             "pairs of colour photographs"
         )
 
-    def _pick(self, position: int) -> int:
-        """Every pair once before any comes again, in an order of its own each time."""
-        epoch, offset = divmod(position, len(self.reader))
-        if self._order is None or self._order[0] != epoch:
-            rng = np.random.default_rng([self._seed, self._stage_number, 2**31, epoch])
-            self._order = (epoch, rng.permutation(len(self.reader)))
-        return int(self._order[1][offset])
+    def _turn(self, position: int) -> tuple[int, int]:
+        """Whose turn it is at a position, and how many it has had."""
+        turn, place = divmod(position, len(self._turns))
+        return self._turns[place], turn
+
+    def _pick(self, build: int, turn: int) -> int:
+        """Every pair of a build once before any comes again, in an order of its own each time."""
+        num = len(self.builds.readers[build])
+        epoch, offset = divmod(turn, num)
+        known = self._orders.get(build)
+        if known is None or known[0] != epoch:
+            key = [self._seed, self._stage_number, 2**31, epoch, *([build] if build else [])]
+            known = self._orders[build] = (epoch, np.random.default_rng(key).permutation(num))
+        return int(known[1][offset])
+
+
+def _draw_regime(regimes: Sequence[Regime], rng: np.random.Generator) -> Regime:
+    """One of some regimes, by their probabilities."""
+    probs = np.cumsum([regime.prob for regime in regimes])
+    return regimes[int(np.searchsorted(probs[:-1], rng.random(), side="right"))]
 
 
 def has_colors(clean: NDArray[np.uint8]) -> bool:
     """Whether colours can be learned from a clean photograph (H, W, 3)."""
     return measure_colorfulness(clean) >= MIN_COLORFULNESS
+
+
+def _plan_builds(builds: Builds, stage: StageConfig) -> dict[int, list[Regime]]:
+    """How pairs become samples of a stage, by the number of their build."""
+    plans: dict[int, list[Regime]] = {}
+    largest_px = 0
+    for build, reader in enumerate(builds.readers):
+        if len(reader) == 0:
+            raise DataError(f"{reader.path}: no pairs to train on; build more photographs")
+        short_px = _measure_short_side(reader)
+        largest_px = max(largest_px, short_px)
+        if short_px >= stage.size_px:
+            plans[build] = plan_regimes(stage, short_px)
+    if not plans:
+        raise DataError(
+            f"{builds}: pairs of {largest_px} px, but a stage trains on {stage.size_px} px; "
+            f"build with --size {stage.size_px} or choose another preset"
+        )
+    return plans
 
 
 def _measure_short_side(reader: PairReader) -> int:

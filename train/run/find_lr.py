@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-from degrade import PairReader
 from train import parallel
 from train.config.run import TrainConfig
+from train.data.builds import Builds
 from train.data.loader import PairLoader
 from train.data.pairs import StagePairs
 from train.fastai_names import Recorder, valley
@@ -16,13 +17,13 @@ from train.run.learner import build_learner, build_networks, share_rate
 
 
 def find_rate(
-    config: TrainConfig, pairs: Path, *, num_steps: int = 100
+    config: TrainConfig, pairs: Path | Sequence[Path], *, num_steps: int = 100
 ) -> tuple[float, list[tuple[float, float]]]:
     """Raise the learning rate of the first stage step by step and watch the loss.
 
     Args:
         config: What would be trained.
-        pairs: A folder written by degrade build.
+        pairs: Folders written by degrade build, or one.
         num_steps: Length of the test.
 
     Returns:
@@ -34,9 +35,9 @@ def find_rate(
     """
     stage = config.stages[0]
     device = parallel.pick_device()
-    reader = PairReader(pairs, split="train")
+    builds = Builds(pairs, split="train")
     networks = build_networks(config, device)
-    pairs_of_stage = StagePairs(reader, stage, config.seed, 0)
+    pairs_of_stage = StagePairs(builds, stage, config.seed, 0)
     loader = PairLoader(pairs_of_stage, stage.batch, num_steps, config.num_workers)
     guard = Guard(list(networks.generator.parameters()), config.clip_norm)
     callbacks = [Autocast(device, config.precision), guard, Recorder()]

@@ -12,19 +12,18 @@ from __future__ import annotations
 import copy
 import json
 import time
+from collections.abc import Sequence
 from datetime import date
-from hashlib import blake2b
 from pathlib import Path
 
 import click
-import msgspec
 
-from degrade import PairReader
 from restore.engine.model_file import ModelMetadata
 from train import parallel
 from train.config.files import decode_config, describe_config
 from train.config.run import TrainConfig
 from train.config.stages import StageConfig
+from train.data.builds import Builds
 from train.data.heldout import HeldoutLoader
 from train.data.pairs import StagePairs
 from train.errors import (
@@ -67,7 +66,7 @@ class Run:
     def __init__(
         self,
         folder: Path,
-        pairs: Path,
+        pairs: Path | Sequence[Path],
         config: TrainConfig,
         *,
         minutes: float | None = None,
@@ -80,19 +79,18 @@ class Run:
         if state is None and parallel.is_main():
             check_folder(folder, force=force)
         self.folder = folder
-        self.pairs = pairs
         self.config = config
-        self.reader = PairReader(pairs, split="train")
-        heldout = PairReader(pairs, split="val")
+        self.builds = Builds(pairs, split="train")
+        heldout = Builds(pairs, split="val")
         if len(heldout) == 0:
             _say("no held-out pairs in this build: measuring on pairs trained on")
-            heldout = self.reader
+            heldout = self.builds
         self.device = parallel.pick_device()
         # Fail before the first stage rather than at a later one, or at the end.
         check_exporter()
         for number, stage in enumerate(config.stages):
             parallel.share_batch(stage.batch)
-            StagePairs(self.reader, stage, config.seed, number)
+            StagePairs(self.builds, stage, config.seed, number)
         self.heldout = HeldoutLoader(
             heldout, config.heldout_num, config.heldout_size_px, batch=8, device=self.device
         )
@@ -102,10 +100,7 @@ class Run:
         self.autocast = Autocast(self.device, config.precision)
         self.standing = Standing(
             folder=folder,
-            pairs=pairs,
-            pairs_digest=blake2b(
-                msgspec.json.encode(self.reader.manifest, order="sorted"), digest_size=16
-            ).hexdigest(),
+            builds=self.builds,
             config=config,
             minutes=minutes or 0.0,
             networks=build_networks(config, self.device, init, is_resumed=state is not None),
@@ -166,7 +161,7 @@ class Run:
                 self.log.close()
         broken = sorted(self.standing.broken)
         if broken:
-            names = ", ".join(self.reader.keys[i] for i in broken[:10])
+            names = ", ".join(map(self.builds.name, broken[:10]))
             _say(f"skipped {len(broken)} broken samples: {names}")
         return scores
 
@@ -185,17 +180,17 @@ class Run:
             )
 
     def _describe(self, scores: dict[str, float]) -> ModelMetadata:
-        manifest = self.reader.manifest
+        manifests = [reader.manifest for reader in self.builds.readers]
         return ModelMetadata(
             name=f"{self.config.name}-{self.position.total_steps}",
             description=f"Trained with the {self.config.name} preset for "
             f"{self.position.total_steps} steps, "
             f"{(self.position.run_s + self.position.stage_s) / 60:.0f} minutes.",
             data={
-                "num_train": len(self.reader),
-                "pairs": self.standing.pairs_digest,
-                "profile": manifest.profile["name"],
-                "size_px": manifest.size_px,
+                "num_train": len(self.builds),
+                "pairs": self.builds.digest(),
+                "profile": " + ".join(str(manifest.profile["name"]) for manifest in manifests),
+                "size_px": max(manifest.size_px for manifest in manifests),
                 "training": describe_config(self.config),
             },
             scores=scores,
@@ -217,7 +212,7 @@ class Run:
         if self.standing.minutes and not self.position.stage_budget_s:
             self.position.stage_budget_s = self._share_time()
         training = StageTraining(
-            self.standing, stage, self.reader, self.autocast, self.device, self.log
+            self.standing, stage, self.builds, self.autocast, self.device, self.log
         )
         if self._owes_look(stage, training):
             self._look(stage, training.name)
@@ -333,16 +328,17 @@ def _say(line: str) -> None:
         click.echo(line, err=True)
 
 
-def resume_run(folder: Path, pairs: Path | None = None) -> Run:
+def resume_run(folder: Path, pairs: Path | Sequence[Path] = ()) -> Run:
     """Continue a run that was interrupted.
 
     Args:
         folder: Of the run.
-        pairs: Where its pairs are now, if they were moved.
+        pairs: Where its builds are now, if they were moved.
 
     Raises:
         RunError: If there is no state to continue from, or the pairs are others.
     """
     state = load_state(folder)
     config = decode_config(state.config.encode(), str(folder))
-    return Run(folder, pairs or Path(state.pairs), config, minutes=state.minutes, state=state)
+    builds = pairs or [Path(path) for path in state.pairs]
+    return Run(folder, builds, config, minutes=state.minutes, state=state)

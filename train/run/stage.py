@@ -7,10 +7,10 @@ from typing import Self
 
 import torch
 
-from degrade import PairReader
 from train.config.run import TrainConfig
 from train.config.stages import StageConfig
 from train.damage.twin import Damages
+from train.data.builds import Builds
 from train.data.loader import PairLoader
 from train.data.pairs import StagePairs
 from train.fastai_names import Callback
@@ -102,7 +102,7 @@ class StageTraining:
         self,
         standing: Standing,
         stage: StageConfig,
-        reader: PairReader,
+        builds: Builds,
         autocast: Autocast,
         device: torch.device,
         log: RunLog | None,
@@ -112,7 +112,7 @@ class StageTraining:
         Args:
             standing: Of the run; moves on with every step.
             stage: The one that its position is in.
-            reader: The pairs to train on.
+            builds: The pairs to train on.
             autocast: Precision of the forward pass.
             device: Where the networks are.
             log: Where to write; None writes nothing.
@@ -126,11 +126,11 @@ class StageTraining:
         self._position = position
         self._progress = Progress(self.pace, self.name)
         self._loader = PairLoader(
-            StagePairs(reader, stage, config.seed, position.stage),
+            StagePairs(builds, stage, config.seed, position.stage),
             stage.batch,
             _MANY if self.pace.is_timed else self.report_steps,
             config.num_workers,
-            Damages(reader) if config.has_consistency(stage) else None,
+            Damages(builds) if config.has_consistency(stage) else None,
         )
         callbacks = build_step_callbacks(
             standing.networks, config, stage, self.pace, autocast, log,

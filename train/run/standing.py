@@ -12,6 +12,7 @@ import msgspec
 from train import parallel
 from train.config.files import encode_config
 from train.config.run import TrainConfig
+from train.data.builds import Builds
 from train.errors import RunError
 from train.fastai_names import Callback
 from train.run.learner import Networks
@@ -26,8 +27,7 @@ class Standing:
 
     Attributes:
         folder: Where its state is saved.
-        pairs: Where its pairs are.
-        pairs_digest: Of their manifest.
+        builds: Its pairs.
         config: What the run does.
         minutes: Its time limit, 0 for none.
         networks: What is trained.
@@ -38,8 +38,7 @@ class Standing:
     """
 
     folder: Path
-    pairs: Path
-    pairs_digest: str
+    builds: Builds
     config: TrainConfig
     minutes: float
     networks: Networks
@@ -61,8 +60,8 @@ class Standing:
             tensors["best"] = self.best
         state = RunState(
             config=encode_config(self.config).decode(),
-            pairs=str(self.pairs.resolve()),
-            pairs_digest=self.pairs_digest,
+            pairs=[str(path.resolve()) for path in self.builds.paths],
+            pairs_digest=self.builds.digest(),
             minutes=self.minutes,
             position=self.position,
             tensors=tensors,
@@ -78,8 +77,8 @@ class Standing:
         Raises:
             RunError: If it began with other pairs.
         """
-        if state.pairs_digest != self.pairs_digest:
-            raise RunError(f"{self.pairs}: not the pairs that the run in {self.folder} began with")
+        if state.pairs_digest != self.builds.digest():
+            raise RunError(f"{self.builds}: not the pairs that the run in {self.folder} began with")
         tensors = dict(state.tensors)
         self.best = tensors.pop("best", {})
         self.networks.set_state(tensors)

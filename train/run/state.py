@@ -59,8 +59,8 @@ class RunState:
 
     Attributes:
         config: The resolved configuration as JSON.
-        pairs: Where the pairs are.
-        pairs_digest: Of their manifest.
+        pairs: Where the builds are.
+        pairs_digest: Of their manifests.
         minutes: The time limit, 0 for none.
         position: How far the run has come.
         tensors: State of the networks and optimisers, by name.
@@ -70,7 +70,7 @@ class RunState:
     """
 
     config: str
-    pairs: str
+    pairs: list[str]
     pairs_digest: str
     minutes: float
     position: Position
@@ -110,6 +110,8 @@ def load_state(folder: Path) -> RunState:
         version = document.pop("format_version")
         if version != FORMAT_VERSION:
             raise RunError(f"{path}: format version {version}; this version reads {FORMAT_VERSION}")
+        if isinstance(document["pairs"], str):  # as it was before there could be several
+            document["pairs"] = [document["pairs"]]
         return RunState(**{**document, "position": Position(**document["position"])})
     except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
         raise RunError(f"{path}: not a whole state of a run ({shorten(error)})") from error
