@@ -174,7 +174,9 @@ class BareLoop:
             is_half = self.config.precision == "bf16"
             with torch.autocast(device.type, dtype=torch.bfloat16, enabled=is_half):
                 restored, logits = generator(batch.damaged)
-            loss = self.loss((restored.float(), logits.float()), batch.clean, batch.marks)
+            loss = self.loss(
+                (restored.float(), logits.float()), batch.clean, batch.marks, batch.damaged
+            )
             loss.backward()
             norm = torch.nn.utils.clip_grad_norm_(self._weights, self.config.clip_norm)
             if bool(torch.isfinite(norm)):

@@ -126,6 +126,17 @@ def test_errors_inside_marks_are_told_apart() -> None:
     assert values["marks_recall"] == 0.5
 
 
+def test_faint_marks_may_be_found_and_need_not_be() -> None:
+    """Found, they are no false alarms; missed, no fault, and errors in them aren't counted."""
+    plain, faint = paint_row(10), paint_row(30)
+    error = np.zeros((64, 64), np.float32)
+    error[10], error[30] = 7, 90
+    for found in (plain, plain | faint):
+        values = summarise_found(count_found(error, found, plain | faint, plain))
+        assert values["marks_precision"] == values["marks_recall"] == 1
+        assert values["error_inside_found"] == 7
+
+
 def measure_bands(restored: torch.Tensor, clean: torch.Tensor) -> dict[str, float]:
     counts = count_bands(restored, clean)
     return counts | summarise_bands(counts)

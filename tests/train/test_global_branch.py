@@ -290,7 +290,7 @@ def measure_color_slopes(generator: Generator) -> list[float]:
     red = torch.zeros(2, 1, 1, 1, requires_grad=True)
     restored = adjusted + red * torch.tensor([1.0, 0.0, -0.299 / 0.114])[:, None, None]
     loss = CoarseLoss(RUN.weights, RUN.shape)
-    loss((restored, colored), photos, torch.zeros(2, 1, 64, 64)).backward()
+    loss((restored, colored), photos, torch.zeros(2, 1, 64, 64), photos).backward()
     assert red.grad is not None
     return red.grad.flatten().abs().tolist()
 

@@ -101,7 +101,7 @@ def test_detail_counts_colour_noise() -> None:
     green = -(0.299 * red + 0.114 * blue) / 0.587
     noisy = clean + torch.cat([red, green, blue], dim=1)
     loss = losses.FidelityLoss(LossWeights(), LossShape())
-    loss((noisy, torch.zeros_like(noise)), clean, torch.zeros_like(noise))
+    loss((noisy, torch.zeros_like(noise)), clean, torch.zeros_like(noise), noisy)
     assert float(loss.terms["luma"]) == pytest.approx(0, abs=1e-4)
     assert float(loss.terms["detail"]) == pytest.approx(0.1, abs=1.5e-3)
 
@@ -157,7 +157,7 @@ def test_fidelity_loss_is_the_weighted_sum_of_its_terms() -> None:
     loss = losses.FidelityLoss(weights, LossShape())
     clean, restored = torch.rand(2, 3, 16, 16), torch.rand(2, 3, 16, 16)
     marks = (torch.rand(2, 1, 16, 16) > 0.8).float()
-    total = loss((restored, torch.randn(2, 1, 16, 16)), clean, marks)
+    total = loss((restored, torch.randn(2, 1, 16, 16)), clean, marks, clean)
     terms = {name: float(value) for name, value in loss.terms.items()}
     assert set(terms) == {"luma", "chroma", "detail", "marks"}
     expected = terms["luma"] + 2 * terms["chroma"] + 3 * terms["detail"] + 4 * terms["marks"]
@@ -186,7 +186,9 @@ def test_fidelity_loss_is_zero_for_the_clean_photograph() -> None:
     clean = torch.rand(1, 3, 16, 16)
     marks = (torch.rand(1, 1, 16, 16) > 0.8).float()
     loss = losses.FidelityLoss(LossWeights(), LossShape())
-    assert float(loss((clean, (marks - 0.5) * 200), clean, marks)) == pytest.approx(0, abs=1e-6)
+    assert float(loss((clean, (marks - 0.5) * 200), clean, marks, clean)) == pytest.approx(
+        0, abs=1e-6
+    )
 
 
 def test_cast_is_what_is_wrong_everywhere() -> None:
@@ -206,5 +208,5 @@ def test_a_term_of_weight_zero_is_left_out(name: str) -> None:
     weights = dict.fromkeys(("luma", "psnr", "chroma", "cast", "detail", "marks"), 1.0)
     loss = losses.FidelityLoss(LossWeights(**{**weights, name: 0.0}), LossShape())
     photo = torch.rand(1, 3, 16, 16)
-    loss((photo, torch.zeros(1, 1, 16, 16)), photo, torch.zeros(1, 1, 16, 16))
+    loss((photo, torch.zeros(1, 1, 16, 16)), photo, torch.zeros(1, 1, 16, 16), photo)
     assert set(loss.terms) == set(weights) - {name}

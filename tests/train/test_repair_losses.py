@@ -24,6 +24,7 @@ def paint(*boxes: tuple[slice, slice]) -> torch.Tensor:
 
 HAIR = paint((slice(4, 6), slice(0, 64)))
 STAIN = paint((slice(20, 52), slice(20, 52)))
+SEEN = torch.ones_like(STAIN)
 
 
 def answer(marks: torch.Tensor) -> torch.Tensor:
@@ -43,22 +44,59 @@ def test_found_marks_without_boost_are_cross_entropy_and_dice() -> None:
     torch.manual_seed(0)
     logits, marks = torch.randn(2, 1, 32, 32), torch.rand(2, 1, 32, 32)
     torch.testing.assert_close(
-        repair.measure_found_marks(logits, marks, 0.0, 0.5), measure_marks(logits, marks)
+        repair.measure_found_marks(logits, marks, torch.ones_like(marks), 0.0, 0.5),
+        measure_marks(logits, marks),
     )
 
 
 def test_missed_hair_costs_more_with_boost() -> None:
     """Beside a stain that is found, a missed hair costs more than twice as much."""
     marks, logits = torch.maximum(HAIR, STAIN), answer(STAIN)
-    plain, boosted = (repair.measure_found_marks(logits, marks, b, 0.7) for b in (0.0, 4.0))
+    plain, boosted = (repair.measure_found_marks(logits, marks, SEEN, b, 0.7) for b in (0.0, 4.0))
     assert boosted > 2 * plain
+
+
+def lay(marks: torch.Tensor, ink: float, photo: torch.Tensor) -> torch.Tensor:
+    """A grey photograph (1, 3, 64, 64) under marks of one ink."""
+    return (photo + marks * (ink - photo)).expand(-1, 3, -1, -1)
+
+
+def test_what_nobody_sees_is_not_asked_for() -> None:
+    """Dust in the tone of the sky doesn't count, nor a faint hair in gravel; a plain one does."""
+    torch.manual_seed(0)
+    sky, hair = torch.full((1, 1, 64, 64), 0.8), HAIR > 0
+    assert float(repair.find_visible(lay(HAIR, 0.81, sky), HAIR)[hair].max()) < 0.35
+    assert float(repair.find_visible(lay(HAIR, 0.4, sky), HAIR)[hair].min()) == 1
+    gravel = (sky - 0.3 + 0.2 * torch.randn_like(sky)).clamp(0, 1)
+    faint = lay(HAIR, 0.55, gravel)
+    assert float(repair.find_visible(faint, HAIR)[hair].mean()) < 0.6
+    assert float(repair.find_visible(lay(HAIR, 1.0, gravel), HAIR)[hair].min()) > 0.9
+    logits, opaque = answer(torch.zeros_like(HAIR)), torch.zeros_like(HAIR)
+    unseen = repair.measure_found_marks(logits, HAIR, opaque + (HAIR == 0), 4.0, 0.7)
+    assert float(unseen) < 0.01
+
+
+def test_what_is_no_mark_always_counts() -> None:
+    """Visibility is asked of marks alone, and of those that have something beside them."""
+    torch.manual_seed(0)
+    photo = torch.rand(1, 3, 64, 64)
+    assert torch.equal(repair.find_visible(photo, torch.zeros_like(HAIR)), SEEN)
+    assert torch.equal(repair.find_visible(photo, SEEN), SEEN)  # a mark over all
+    beside = repair.find_visible(photo, HAIR)[HAIR == 0]
+    assert torch.equal(beside, torch.ones_like(beside))
+
+
+def test_half_opaque_marks_are_to_be_found_entirely() -> None:
+    """What hides half of the photograph hides it; a breath of a stain hides little."""
+    opacity = torch.tensor([0.0, 0.1, 0.5, 1.0])
+    torch.testing.assert_close(repair.find_hiding(opacity), torch.tensor([0.0, 0.2, 1.0, 1.0]))
 
 
 def test_miss_costs_more_than_false_alarm() -> None:
     """At the same number of wrong pixels."""
     other = paint((slice(58, 60), slice(0, 64)))
-    missed = repair.measure_found_marks(answer(STAIN), torch.maximum(STAIN, other), 0.0, 0.7)
-    false = repair.measure_found_marks(answer(torch.maximum(STAIN, other)), STAIN, 0.0, 0.7)
+    missed = repair.measure_found_marks(answer(STAIN), torch.maximum(STAIN, other), SEEN, 0.0, 0.7)
+    false = repair.measure_found_marks(answer(torch.maximum(STAIN, other)), STAIN, SEEN, 0.0, 0.7)
     assert missed > 1.1 * false
 
 
@@ -101,13 +139,13 @@ def test_repair_loss_notes_the_terms_that_it_has(
     logits, marks = torch.randn(2, 1, 32, 32), torch.zeros(2, 1, 32, 32)
     weights = LossWeights(false_alarms=0.1, perceptual_detail=0.02)
     loss = repair.RepairLoss(weights, LossShape(), FrozenFeatures())
-    assert torch.isfinite(loss((restored, logits), clean, marks))
+    assert torch.isfinite(loss((restored, logits), clean, marks, clean))
     fidelity = {"luma", "chroma", "detail"}
     assert set(loss.terms) == fidelity | {"marks", "false_alarms", "perceptual_detail"}
     assert loss.judged is not None
     without = repair.RepairLoss(LossWeights(), LossShape(), None)
-    without((restored, logits), clean, marks)
+    without((restored, logits), clean, marks, clean)
     assert set(without.terms) == fidelity | {"marks"}
     alone = repair.MarksLoss(weights, LossShape())
-    alone((restored, logits), clean, marks)
+    alone((restored, logits), clean, marks, clean)
     assert set(alone.terms) == {"marks", "false_alarms"}

@@ -72,7 +72,9 @@ def test_losses_are_computed_where_the_photographs_are(packed: PackedDamage) -> 
         values = []
         answers = {FidelityLoss: pred, CoarseLoss: (pred[0], pred[0].new_ones(len(pred[0])))}
         for loss, answer in answers.items():
-            values.append(loss(CONFIG.weights, CONFIG.shape)(answer, batch.clean, batch.marks))
+            values.append(
+                loss(CONFIG.weights, CONFIG.shape)(answer, batch.clean, batch.marks, batch.damaged)
+            )
         with CUDA:
             critic = Critic(CONFIG.critic)
         verdicts, features = critic(batch.damaged, pred[0])
@@ -123,7 +125,7 @@ def test_close_look_is_judged_where_the_photographs_are(
         batch, known = give(batch, Given(np.arange(num) % 3 == 0, np.arange(num) % 4 - 1))
         weights = config.weigh_terms(config.stages[-1])
         loss = RepairLoss(weights, config.shape, features)
-        value = loss(generator(batch.damaged, known), batch.clean, batch.marks)
+        value = loss(generator(batch.damaged, known), batch.clean, batch.marks, batch.damaged)
         assert loss.judged is not None
         verdict = fool_critic(critic(loss.judged.features))
     assert {*loss.terms} >= {"marks", "false_alarms", "perceptual_detail"}

@@ -60,9 +60,9 @@ def test_grey_has_no_colourfulness() -> None:
 
 
 def test_marks_f1_matches_a_computation_by_hand() -> None:
-    """2 hits, 1 false alarm, 1 missed: 2 · 2 / (2 · 2 + 1 + 1)."""
-    logits = torch.tensor([1.0, 1.0, 1.0, -1.0, -1.0]).reshape(1, 1, 1, 5)
-    marks = torch.tensor([1.0, 0.6, 0.4, 0.5, 0.0]).reshape(1, 1, 1, 5)
+    """2 hits, 1 false alarm, 1 missed: 2 · 2 / (2 · 2 + 1 + 1); faint ones are free."""
+    logits = torch.tensor([1.0, 1.0, 1.0, 1.0, -1.0, -1.0, -1.0]).reshape(1, 1, 1, 7)
+    marks = torch.tensor([1.0, 0.6, 0.4, 0.2, 0.5, 0.3, 0.0]).reshape(1, 1, 1, 7)
     counts = metrics.count_marks(logits, marks)
     assert counts.tolist() == [[2, 1, 1]]
     assert metrics.summarise_f1(counts) == pytest.approx(4 / 6)

@@ -432,7 +432,9 @@ def test_eight_pairs_can_be_learned_by_heart(tmp_path: Path) -> None:
     damage = damages.load(batch.pair_index.numpy(), batch.geometry.numpy(), 32).unpack()
     loss = FidelityLoss(config.weights, config.shape)
     no_marks = torch.full_like(batch.marks, -4.0)
-    loss((batch.damaged, no_marks), batch.clean, batch.marks)  # what doing nothing costs
+    loss(
+        (batch.damaged, no_marks), batch.clean, batch.marks, batch.damaged
+    )  # what doing nothing costs
     for name in ("luma", "chroma", "detail", "marks"):
         assert float(last[name]) < 0.2 * float(loss.terms[name]), name
     identity = consistency.measure_consistency_loss(batch.damaged, batch.damaged, damage)

@@ -185,13 +185,16 @@ class FidelityLoss(WeighedTerms):
         super().__init__(weights)
         self.shape = shape
 
-    def forward(self, pred: tuple[Tensor, Tensor], clean: Tensor, marks: Tensor) -> Tensor:
+    def forward(
+        self, pred: tuple[Tensor, Tensor], clean: Tensor, marks: Tensor, damaged: Tensor
+    ) -> Tensor:
         """Weighted sum of the terms; a term of weight 0 isn't computed.
 
         Args:
             pred: restored (N, 3, H, W) and marks logits (N, 1, H, W).
             clean: (N, 3, H, W).
             marks: (N, 1, H, W).
+            damaged: (N, 3, H, W), what was restored.
         """
         restored, logits = pred
         self.terms = {}
@@ -214,10 +217,10 @@ class FidelityLoss(WeighedTerms):
             value = value + measure_detail(chroma, true_chroma, hidden)
             total = total + self.weigh("detail", value)
         if self.weights.marks > 0:
-            total = total + self.weigh("marks", self.compare_marks(logits, marks))
+            total = total + self.weigh("marks", self.compare_marks(logits, marks, damaged))
         return total
 
-    def compare_marks(self, logits: Tensor, marks: Tensor) -> Tensor:
+    def compare_marks(self, logits: Tensor, marks: Tensor, damaged: Tensor) -> Tensor:
         """See `measure_marks`."""
         return measure_marks(logits, marks)
 
@@ -231,13 +234,16 @@ class CoarseLoss(FidelityLoss):
     def __init__(self, weights: LossWeights, shape: LossShape) -> None:
         super().__init__(msgspec.structs.replace(weights, detail=0.0, marks=0.0), shape)
 
-    def forward(self, pred: tuple[Tensor, Tensor], clean: Tensor, marks: Tensor) -> Tensor:
+    def forward(
+        self, pred: tuple[Tensor, Tensor], clean: Tensor, marks: Tensor, damaged: Tensor
+    ) -> Tensor:
         """Weighted sum of the terms.
 
         Args:
             pred: restored (N, 3, H, W), and how far the colours of each photograph count (N,).
             clean: (N, 3, H, W).
             marks: (N, 1, H, W).
+            damaged: (N, 3, H, W); only marks depend on it, which don't count here.
         """
         restored, colored = pred
         restored, clean, marks = (F.avg_pool2d(p, 4) for p in (restored, clean, marks))
@@ -247,4 +253,4 @@ class CoarseLoss(FidelityLoss):
         counted = colored[:, None, None, None]
         chroma = true_chroma + counted * (chroma - true_chroma)
         restored = join_luma_chroma(luma, chroma)
-        return super().forward((restored, marks), clean, marks)
+        return super().forward((restored, marks), clean, marks, damaged)

@@ -21,6 +21,20 @@ from train.network.features import FrozenFeatures
 
 # Marks narrower than this are thin.
 _THIN_PX = 7
+# Marks of this opacity hide enough of what is under them to be found and filled entirely.
+_HIDING_OPACITY = 0.5
+# Up to this opacity a pixel counts as beside marks.
+_BESIDE_OPACITY = 0.03
+# What surrounds a mark: of a square of this side around it, at one of these reductions, what is no
+# mark; at the finest at which that is enough.
+_AROUND_PX = 15
+_REDUCTIONS = (1, 4)
+_MIN_BESIDE_FRAC = 0.05
+# A mark's contrast is the mean over what of it is in a square of this side, so that noise cancels.
+_NEAR_PX = 7
+# A mark is seen if it stands out by this much and by this share of the deviations around it.
+_SEEN_CONTRAST = 8 / 255
+_SEEN_SHARE = 0.5
 # A photograph is unmarked if no pixel of its marks is more opaque.
 _MAX_OPACITY = 0.02
 # Of an unmarked photograph, the share of pixels that are most surely called marks.
@@ -41,8 +55,56 @@ def find_thin(marks: Tensor) -> Tensor:
     return marks - F.max_pool2d(eroded, side, stride=1, padding=reach)
 
 
+@torch.no_grad()
+def find_visible(damaged: Tensor, marks: Tensor) -> Tensor:
+    """How far marks are seen at all, (N, 1, H, W) in [0, 1]; 1 where there are none.
+
+    Nobody finds white dust on a white sky, nor a faint speck in gravel. Who is asked for them
+    learns to doubt those that are plain to see.
+
+    Args:
+        damaged: (N, 3, H, W) RGB in [0, 1].
+        marks: (N, 1, H, W) opacity in [0, 1]; H and W multiples of 4.
+    """
+    luma, marks = split_luma_chroma(damaged)[0][:, 0], marks[:, 0]  # (N, H, W)
+    beside = (F.max_pool2d(marks, 3, stride=1, padding=1) <= _BESIDE_OPACITY).to(luma.dtype)
+    planes = torch.stack([beside, luma * beside, luma.square() * beside], dim=1)  # (N, 3, H, W)
+    mean, deviation, share = luma, torch.ones_like(luma), torch.zeros_like(luma)
+    for reduction in reversed(_REDUCTIONS):
+        around = _average(F.avg_pool2d(planes, reduction), _AROUND_PX)
+        part, total, squares = _enlarge(around, reduction).unbind(1)
+        near = total / part.clamp(min=1e-6)
+        variance = (squares / part.clamp(min=1e-6) - near.square()).clamp(min=0)
+        enough = part >= _MIN_BESIDE_FRAC
+        mean = torch.where(enough, near, mean)
+        deviation = torch.where(enough, variance.sqrt(), deviation)
+        share = torch.where(enough, part, share)
+    inside = marks * (marks > _BESIDE_OPACITY)
+    difference = _average(torch.stack([(luma - mean) * inside, inside], dim=1), _NEAR_PX)
+    contrast = difference[:, 0].abs() / difference[:, 1].clamp(min=1e-6)
+    seen = (contrast / (_SEEN_CONTRAST + _SEEN_SHARE * deviation)).clamp(max=1)
+    is_known = (inside > 0) & (share > 0)  # what is wider than its surroundings can't be compared
+    return torch.where(is_known, seen, 1.0)[:, None]
+
+
+def _enlarge(x: Tensor, factor: int) -> Tensor:
+    return F.interpolate(x, scale_factor=float(factor), mode="bilinear") if factor > 1 else x
+
+
+def _average(x: Tensor, side: int) -> Tensor:
+    """Mean over a square around each pixel of (N, C, H, W): along rows first, then columns."""
+    reach = side // 2
+    rows = F.avg_pool2d(x, (1, side), 1, (0, reach), count_include_pad=False)
+    return F.avg_pool2d(rows, (side, 1), 1, (reach, 0), count_include_pad=False)
+
+
+def find_hiding(marks: Tensor) -> Tensor:
+    """What is to be found of marks (N, 1, H, W): those that are half opaque count entirely."""
+    return (marks / _HIDING_OPACITY).clamp(max=1)
+
+
 def measure_found_marks(
-    logits: Tensor, marks: Tensor, thin_boost: float, missed_share: float
+    logits: Tensor, marks: Tensor, visible: Tensor, thin_boost: float, missed_share: float
 ) -> Tensor:
     """Weighted cross-entropy plus Tversky loss of the marks; half-opaque marks are accepted.
 
@@ -53,7 +115,8 @@ def measure_found_marks(
 
     Args:
         logits: (N, 1, H, W).
-        marks: (N, 1, H, W) opacity in [0, 1].
+        marks: (N, 1, H, W) in [0, 1].
+        visible: (N, 1, H, W), how far each pixel counts.
         thin_boost: How much more a pixel of a thin opaque mark weighs than others.
         missed_share: Weight of misses; that of false alarms is what is left to 1. At .5, and
             without boost, this is `train.losses.fidelity.measure_marks`.
@@ -63,7 +126,7 @@ def measure_found_marks(
         fully convolutional deep networks", eq. 4; ours has squares as Milletari, Navab, Ahmadi
         2016, "V-Net", so that a half-opaque mark is best answered by about its opacity.
     """
-    weights = 1 + thin_boost * find_thin(marks)
+    weights = visible * (1 + thin_boost * find_thin(marks))
     entropy = F.binary_cross_entropy_with_logits(logits, marks, reduction="none")
     found = torch.sigmoid(logits)
     overlap = sum_all(weights * found * marks)
@@ -126,9 +189,11 @@ class RepairLoss(FidelityLoss):
         self.features = features
         self.judged: Judged | None = None
 
-    def forward(self, pred: tuple[Tensor, Tensor], clean: Tensor, marks: Tensor) -> Tensor:
+    def forward(
+        self, pred: tuple[Tensor, Tensor], clean: Tensor, marks: Tensor, damaged: Tensor
+    ) -> Tensor:
         """See `FidelityLoss.forward`."""
-        total = super().forward(pred, clean, marks)
+        total = super().forward(pred, clean, marks, damaged)
         if self.weights.false_alarms > 0:
             value = measure_false_alarms(pred[1], marks)
             total = total + self.weigh("false_alarms", value)
@@ -142,9 +207,11 @@ class RepairLoss(FidelityLoss):
                 total = total + self.weigh("perceptual_detail", value)
         return total
 
-    def compare_marks(self, logits: Tensor, marks: Tensor) -> Tensor:
+    def compare_marks(self, logits: Tensor, marks: Tensor, damaged: Tensor) -> Tensor:
         """See `measure_found_marks`."""
-        return measure_found_marks(logits, marks, self.shape.thin_boost, self.shape.missed_share)
+        shape, visible = self.shape, find_visible(damaged, marks)
+        hiding = find_hiding(marks)
+        return measure_found_marks(logits, hiding, visible, shape.thin_boost, shape.missed_share)
 
 
 class MarksLoss(RepairLoss):

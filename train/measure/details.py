@@ -14,6 +14,7 @@ from degrade.textures import Textures
 from train.measure.faces import FaceChange, find_recognizer, make_grey
 from train.measure.likeness import describe_likeness, format_likeness
 from train.measure.marks import (
+    FAINT_OPACITY,
     MIN_OPACITY,
     MarkCounts,
     Places,
@@ -57,11 +58,11 @@ class Details:
             pair: That was restored.
             versions: By method, the restored photograph (H, W, 3) and the marks found (H, W).
         """
-        marks = pair.marks >= MIN_OPACITY
+        marks, visible = pair.marks >= FAINT_OPACITY, pair.marks >= MIN_OPACITY
         kinds = self._find_kinds(pair)
         for name, (_, found) in versions.items():
             places = found >= MIN_OPACITY
-            counts = count_slices(pair.damaged, places, marks, kinds=kinds)
+            counts = count_slices(pair.damaged, places, marks, visible=visible, kinds=kinds)
             self._slices.setdefault(name, []).append(counts)
         if self._recognizer is not None:
             photos = {DAMAGED: pair.damaged, GREY: make_grey(pair.clean)}

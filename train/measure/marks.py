@@ -21,6 +21,8 @@ Field = NDArray[np.float32]
 TOLERANCE_PX = 2
 MIN_OPACITY = 128
 """From this opacity on, of 255, a pixel counts as in a mark."""
+FAINT_OPACITY = 64
+"""From this one on, of 255, to find it is right, and below the other not to is no fault."""
 ALL = "all"
 # Upper ends of the slices; marks that are wider or stand out more are in one more slice.
 _WIDTHS_PX = (2, 4, 8)
@@ -220,16 +222,20 @@ def split_errors(error: Field, marks: Places, found: Places) -> Errors:
     )
 
 
-def count_found(error: Field, found: Places, marks: Places) -> dict[str, float]:
+def count_found(
+    error: Field, found: Places, marks: Places, visible: Places | None = None
+) -> dict[str, float]:
     """What of one photograph's marks was found, and errors inside them, as sums to be added up.
 
     Args:
         error: (H, W) absolute.
         found: (H, W) where marks were found.
         marks: (H, W) where they are.
+        visible: See `count_near`; errors are counted inside these.
     """
-    counts = {f"_near_{name}": value for name, value in count_near(found, marks)._asdict().items()}
-    errors = split_errors(error, marks, found)._asdict()
+    near = count_near(found, marks, visible)._asdict()
+    counts = {f"_near_{name}": value for name, value in near.items()}
+    errors = split_errors(error, marks if visible is None else visible, found)._asdict()
     return counts | {f"_error_{name}": value for name, value in errors.items()}
 
 

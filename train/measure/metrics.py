@@ -17,6 +17,8 @@ from train.losses.fidelity import MIN_MSE, split_luma_chroma
 
 # From this opacity on a pixel counts as in a mark.
 _MARKED_OPACITY = 0.5
+# Between this and that, neither to find it nor to leave it is a fault.
+_FAINT_OPACITY = 0.25
 _SWD_PATCH_PX = 7
 _SWD_PATCHES = 128
 _SWD_PROJECTIONS = 256
@@ -121,9 +123,12 @@ def map_delta_e(restored: Tensor, clean: Tensor) -> Tensor:
 
 
 def count_marks(logits: Tensor, marks: Tensor) -> Tensor:
-    """Pixels (true positive, false positive, false negative) at opacity one half, (N, 3)."""
+    """Pixels (true positive, false positive, false negative) at opacity one half, (N, 3).
+
+    Marks of less than half opacity, down to a quarter, may be found and need not be.
+    """
     found, true = logits > 0, marks >= _MARKED_OPACITY
-    pairs = (found & true, found & ~true, ~found & true)
+    pairs = (found & true, found & (marks < _FAINT_OPACITY), ~found & true)
     return torch.stack([p.sum((1, 2, 3)) for p in pairs], dim=1)
 
 

@@ -9,7 +9,7 @@ from train.damage.stages import Damage, redamage
 from train.measure import metrics
 from train.measure.bands import count_bands, summarise_bands
 from train.measure.gains import count_gains, summarise_gains
-from train.measure.marks import count_found, summarise_found
+from train.measure.marks import FAINT_OPACITY, MIN_OPACITY, count_found, summarise_found
 
 # Multi-scale SSIM halves four times and needs its 11 px window at the last scale.
 _MS_SSIM_MIN_PX = 176
@@ -37,6 +37,7 @@ def measure_pair(
     from torchmetrics.functional.image import structural_similarity_index_measure as ssim
 
     error = 255 * metrics.measure_luma_error(restored, clean)
+    opacity = 255 * marks[0, 0].numpy()
     hit, wrong, missed = metrics.count_marks(found - 0.5, marks)[0].tolist()
     true_colorfulness = float(metrics.measure_colorfulness(clean))
     colorfulness = float(metrics.measure_colorfulness(restored))
@@ -54,7 +55,12 @@ def measure_pair(
         "_missed": missed,
         **count_gains(damaged, restored, clean, marks),
         **count_bands(restored, clean),
-        **count_found(error[0, 0].numpy(), found[0, 0].numpy() > 0.5, marks[0, 0].numpy() >= 0.5),
+        **count_found(
+            error[0, 0].numpy(),
+            found[0, 0].numpy() > 0.5,
+            opacity >= FAINT_OPACITY,
+            opacity >= MIN_OPACITY,
+        ),
     }
     if min(clean.shape[-2:]) >= _MS_SSIM_MIN_PX:
         row["ms_ssim"] = float(ms_ssim(restored, clean, data_range=1.0))

@@ -23,6 +23,7 @@ from restore.engine.model_file import ModelMetadata, read_metadata
 from restore.errors import ModelError
 from train.errors import CheckpointError
 from train.network.generator import Generator, GeneratorConfig
+from train.network.layers import unfold_norms
 
 FORMAT_VERSION = 1
 _METADATA_KEY = "old_pictures_restoration"
@@ -145,14 +146,14 @@ def load_generator(
         if _is_exported(path):
             from train.network.export import read_weights
 
-            stored = read_weights(path)
+            stored = unfold_norms(generator, read_weights(path))
         else:
             stored = safetensors.torch.load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"{path}: not a weights file ({_line(error)})") from error
     if expected != {name: tensor.shape for name, tensor in stored.items()}:
         raise CheckpointError(f"{path}: its weights don't fit its own configuration")
-    weights = {name: tensor.float() for name, tensor in stored.items()}
+    weights = {n: t.float() if t.is_floating_point() else t for n, t in stored.items()}
     if not all(bool(torch.isfinite(tensor).all()) for tensor in weights.values()):
         raise CheckpointError(f"{path}: some weights aren't finite; download or export it again")
     generator.load_state_dict(weights, assign=True)

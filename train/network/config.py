@@ -43,7 +43,7 @@ class GeneratorConfig:
         marks_widths: Channels per scale, from half resolution down, of a network that finds the
             marks first. Where there is one, a close look (train/network/local/close_look.py) takes
             the place of the U-Net with two decoders; empty: it doesn't.
-        marks_blocks: Residual blocks per scale on its way down; on its way up there is one.
+        marks_blocks: Blocks of two layers per scale on its way down; on its way up there is one.
     """
 
     widths: tuple[int, ...] = (16, 32, 64, 128, 256, 256)

@@ -33,6 +33,7 @@ from restore.engine.model_file import (
 from train.errors import CheckpointError
 from train.network.generator import Generator
 from train.network.global_branch import ALIGNMENT, add_affine
+from train.network.layers import fold_norms
 from train.network.strips import run_in_strips
 
 _OPSET = 18
@@ -121,6 +122,7 @@ def export_generator(
     copy.load_state_dict({k: v.detach().float().cpu() for k, v in generator.state_dict().items()})
     copy.requires_grad_(False).eval()
     copy.num_strips = _NUM_STRIPS
+    fold_norms(copy)
     for name, tensor in copy.state_dict().items():
         if not torch.isfinite(tensor if precision == "fp32" else tensor.half()).all():
             raise CheckpointError(f"{path}: {name} isn't finite; nothing was written")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 class ResidualBlock(nn.Module):
@@ -44,6 +46,57 @@ class ChannelNorm(nn.Module):
 def stack_blocks(width: int, num_blocks: int) -> nn.Sequential:
     """So many residual blocks with channel norms."""
     return nn.Sequential(*(ResidualBlock(width, ChannelNorm(width)) for _ in range(num_blocks)))
+
+
+class NormedConv(nn.Module):
+    """relu(norm(conv(x))), normed over the batch; the norm is folded into the layer for restoring.
+
+    Statistics of a batch are those of training only, so that a photograph doesn't depend on what
+    it is restored with.
+    """
+
+    def __init__(self, num_in: int, num_out: int, side: int = 3, stride: int = 1) -> None:
+        """Take (N, num_in, H, W) and give (N, num_out, H / stride, W / stride)."""
+        super().__init__()
+        padding = (side - stride + 1) // 2
+        self.conv = nn.Conv2d(num_in, num_out, side, stride, padding, bias=False)
+        self.norm: nn.Module = nn.BatchNorm2d(num_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        return F.relu(self.norm(self.conv(x)))
+
+
+def fold_norms(network: nn.Module) -> None:
+    """Make one layer of each `NormedConv` of a network in evaluation mode, for good."""
+    for layer in network.modules():
+        if isinstance(layer, NormedConv) and isinstance(layer.norm, nn.BatchNorm2d):
+            layer.conv = fuse_conv_bn_eval(layer.conv, layer.norm)
+            layer.norm = nn.Identity()
+
+
+def unfold_norms(network: nn.Module, folded: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of a network from those that it has folded: norms that only add what was folded."""
+    weights = dict(folded)
+    for name, layer in network.named_modules():
+        if not isinstance(layer, NormedConv) or f"{name}.conv.bias" not in weights:
+            continue
+        assert isinstance(layer.norm, nn.BatchNorm2d)
+        bias = weights.pop(f"{name}.conv.bias")
+        factor = math.sqrt(1 + layer.norm.eps)
+        weights[f"{name}.norm.weight"] = torch.full_like(bias, factor)
+        weights[f"{name}.norm.bias"] = bias
+        weights[f"{name}.norm.running_mean"] = torch.zeros_like(bias)
+        weights[f"{name}.norm.running_var"] = torch.ones_like(bias)
+        weights[f"{name}.norm.num_batches_tracked"] = torch.tensor(0)
+    return weights
+
+
+def stack_convs(num_in: int, num_out: int, num_blocks: int) -> nn.Sequential:
+    """A layer from one width to another and what makes it so many blocks of two; at least one."""
+    num = max(2 * num_blocks, 1)
+    widths = [num_in, *[num_out] * num]
+    return nn.Sequential(*(NormedConv(widths[i], widths[i + 1]) for i in range(num)))
 
 
 def double_size(x: Tensor) -> Tensor:

@@ -29,8 +29,9 @@ _SETTLING_STEPS = 200
 class NameBatch(Callback):  # type: ignore[misc]  # fastai ships no types
     """Gives a batch its names back: fastai moves plain tuples to the device, and no named ones.
 
-    The others find the `Batch` as `self.batch`; the loss gets the clean photographs and the marks.
-    In colour stages it gets hints in place of marks, and so does the network.
+    The others find the `Batch` as `self.batch`; the loss gets the clean photographs, the marks and
+    the damaged photographs. In colour stages it gets the clean ones and hints, and the network gets
+    hints, too.
     """
 
     order = Order.NAME_BATCH
@@ -40,7 +41,7 @@ class NameBatch(Callback):  # type: ignore[misc]  # fastai ships no types
         batch = Batch(*self.xb, *self.yb)
         self.learn.batch = batch
         if batch.hints is None:
-            self.learn.yb = (batch.clean, batch.marks)
+            self.learn.yb = (batch.clean, batch.marks, batch.damaged)
         else:
             self.learn.xb = (batch.damaged, batch.hints)
             self.learn.yb = (batch.clean, batch.hints)
@@ -64,7 +65,7 @@ class Giving(Callback):  # type: ignore[misc]  # fastai ships no types
         positions = range(first, first + num * num_processes, num_processes)
         given = draw_given(self.stage, self.seed, self.position.stage, positions)
         self.learn.batch, known = give(self.batch, given)
-        self.learn.yb = (self.batch.clean, self.batch.marks)
+        self.learn.yb = (self.batch.clean, self.batch.marks, self.batch.damaged)
         self.learn.xb = (self.batch.damaged, known)
 
 
@@ -179,6 +180,11 @@ class Guard(Callback):  # type: ignore[misc]  # fastai ships no types
         raise CancelStepException
 
 
+def _list_changing(network: nn.Module) -> list[torch.Tensor]:
+    """Weights, and statistics of norms."""
+    return [*network.parameters(), *(b for b in network.buffers() if b.is_floating_point())]
+
+
 class Average(Callback):  # type: ignore[misc]  # fastai ships no types
     """Exponential moving average of the generator's weights; it is what is exported.
 
@@ -190,8 +196,8 @@ class Average(Callback):  # type: ignore[misc]  # fastai ships no types
     order = Order.AVERAGE
 
     def __init__(self, generator: nn.Module, average: nn.Module, decay: float, position: Position):
-        self.averages: list[torch.Tensor] = list(average.parameters())
-        self.weights: list[torch.Tensor] = list(generator.parameters())
+        self.averages = _list_changing(average)
+        self.weights = _list_changing(generator)
         self.decay = decay
         self.position = position
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from train.network.config import GeneratorConfig
 from train.network.global_branch import add_affine
-from train.network.layers import double_size, stack_blocks
+from train.network.layers import NormedConv, double_size, stack_blocks, stack_convs
 from train.network.local.fill import fill_evenly, find_hidden, open_gate
 from train.network.strips import run_in_strips
 
@@ -69,13 +69,23 @@ class FoldedUNet(nn.Module):
 
 
 class MarksNetwork(nn.Module):
-    """Finds the marks; before training it finds none."""
+    """Finds the marks; before training it finds none.
+
+    Plain layers, normed over the batch: residual blocks without such norms learn what a hair is a
+    quarter as fast (docs/experiments.md).
+    """
 
     def __init__(self, config: GeneratorConfig) -> None:
         """Build it with random weights."""
         super().__init__()
-        widths = config.marks_widths
-        self.unet = FoldedUNet(6, widths, config.marks_blocks, (1,) * (len(widths) - 1))
+        widths, blocks = config.marks_widths, config.marks_blocks
+        num_up = len(widths) - 1
+        self.stem = NormedConv(6, widths[0], 6, stride=2)
+        self.encoder = nn.ModuleList(
+            stack_convs(widths[max(i - 1, 0)], widths[i], blocks[i]) for i in range(len(widths))
+        )
+        self.up = nn.ModuleList(nn.Conv2d(widths[i + 1], widths[i], 1) for i in range(num_up))
+        self.decoder = nn.ModuleList(stack_convs(widths[i], widths[i], 1) for i in range(num_up))
         self.out = nn.Conv2d(widths[0], 4, 3, padding=1)
         nn.init.zeros_(self.out.weight)
         nn.init.constant_(self.out.bias, _MARKS_BIAS)  # type: ignore[arg-type]  # Conv2d's default bias
@@ -90,8 +100,14 @@ class MarksNetwork(nn.Module):
         Returns:
             (N, 1, H, W) float32.
         """
-        x = self.unet(2 * torch.cat([photo, original], dim=1) - 1)[0]  # (N, widths[0], H / 2, ...)
-        return unfold(self.out(F.relu(x))).float()
+        x = self.stem(2 * torch.cat([photo, original], dim=1) - 1)  # (N, widths[0], H / 2, W / 2)
+        skips = [self.encoder[0](x)]
+        for blocks in self.encoder[1:]:
+            skips.append(blocks(F.avg_pool2d(skips[-1], 2)))
+        x = skips.pop()
+        for i in reversed(range(len(skips))):
+            x = self.decoder[i](double_size(self.up[i](x)) + skips[i])
+        return unfold(self.out(x)).float()
 
 
 class RefiningNetwork(nn.Module):
