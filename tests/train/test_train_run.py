@@ -34,6 +34,7 @@ from train.network.checkpoint import load_generator, read_info
 from train.network.config import GeneratorConfig
 from train.run.log import CsvTable
 from train.run.run import Run, resume_run
+from train.run.state import load_state
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -197,6 +198,14 @@ def test_resume_refuses_other_pairs(finished: Path, tmp_path: Path) -> None:
     other = build_pairs(tmp_path, num_photos=7)
     with pytest.raises(RunError, match="not the pairs"):
         resume_run(finished, other)
+
+
+def test_state_of_a_run_on_one_build_is_read(finished: Path, tmp_path: Path) -> None:
+    """Runs that began when there could be no more than one build go on."""
+    state = torch.load(finished / "state.pt", weights_only=True)
+    (path,) = state["pairs"]
+    torch.save({**state, "pairs": path}, tmp_path / "state.pt")
+    assert load_state(tmp_path).pairs == [path]
 
 
 def test_broken_state_is_refused(tmp_path: Path) -> None:
