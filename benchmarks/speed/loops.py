@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from degrade import PairReader
 from train.config.run import TrainConfig
 from train.config.stages import StageConfig
 from train.damage.twin import Damages
 from train.data.batches import Batch
+from train.data.builds import Builds
 from train.data.loader import PairLoader
 from train.data.pairs import StagePairs
 from train.fastai_names import Callback
@@ -203,7 +203,7 @@ def measure_difference(one: Networks, other: Networks) -> float:
     return worst / max(float(p.detach().abs().max()) for p in one.generator.parameters())
 
 
-def measure_reading(loader: PairLoader, reader: PairReader) -> dict[str, float]:
+def measure_reading(loader: PairLoader, builds: Builds) -> dict[str, float]:
     """Photographs a second of a pass of the loader, and of bare decoding of the very same bytes.
 
     The loader's clock starts when its first batch is there, so that the start of its workers does
@@ -217,7 +217,7 @@ def measure_reading(loader: PairLoader, reader: PairReader) -> dict[str, float]:
         indices += Batch(*batch).pair_index.tolist()
     loader_s = time.perf_counter() - start_s
     loader.step += 1 + len(indices) // loader.bs
-    stored = [reader.raw(index) for index in indices]
+    stored = [reader.raw(within) for reader, within in map(builds.locate, indices)]
     start_s = time.perf_counter()
     for parts in stored:
         decode_bare(parts)

@@ -34,9 +34,9 @@ from benchmarks.shared.machine import RESULTS, call_module, describe_machine
 if TYPE_CHECKING:
     import torch
 
-    from degrade import PairReader
     from train.config.run import TrainConfig
     from train.config.stages import StageConfig
+    from train.data.builds import Builds
 
 PARTS = ("loader", "waiting", "loop", "steps", "memory")
 BARS = {
@@ -72,7 +72,7 @@ def list_sizes(config: TrainConfig) -> list[StageConfig]:
     return list({(stage.size_px, stage.batch): stage for stage in stages}.values())
 
 
-def measure_loader(config: TrainConfig, reader: PairReader, rounds: int) -> dict[str, Any]:
+def measure_loader(config: TrainConfig, builds: Builds, rounds: int) -> dict[str, Any]:
     """Part (a): the loader with a worker on every core, and in this process, over bare decoding.
 
     PyTorch gets one thread: others would spin between batches on the cores that are measured.
@@ -87,11 +87,11 @@ def measure_loader(config: TrainConfig, reader: PairReader, rounds: int) -> dict
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     for stage in list_sizes(config):
-        pairs = StagePairs(reader, stage, config.seed, 0)
+        pairs = StagePairs(builds, stage, config.seed, 0)
         num_steps = max(4, 640 // stage.batch)
         workers = max(config.num_workers, os.cpu_count() or 1)
         loaders = [PairLoader(pairs, stage.batch, num_steps, num) for num in (workers, 0)]
-        times = [[measure_reading(loader, reader) for loader in loaders] for _ in range(rounds)]
+        times = [[measure_reading(loader, builds) for loader in loaders] for _ in range(rounds)]
         ours, alone = zip(*times, strict=True)
         results[f"{stage.size_px} px"] = {
             "num_workers": workers,
@@ -107,7 +107,7 @@ def measure_loader(config: TrainConfig, reader: PairReader, rounds: int) -> dict
 
 
 def measure_waiting(
-    config: TrainConfig, reader: PairReader, rounds: int, steps: int, device: torch.device
+    config: TrainConfig, builds: Builds, rounds: int, steps: int, device: torch.device
 ) -> dict[str, Any]:
     """Part (a): the share of the trainer's time in which it doesn't wait for the loader."""
     from benchmarks.speed.loops import FastaiLoop
@@ -119,8 +119,8 @@ def measure_waiting(
     networks = build_networks(config, device)
     results: dict[str, Any] = {}
     for stage in list_sizes(config):
-        pairs = StagePairs(reader, stage, config.seed, 0)
-        damages = Damages(reader) if config.has_consistency(stage) else None
+        pairs = StagePairs(builds, stage, config.seed, 0)
+        damages = Damages(builds) if config.has_consistency(stage) else None
         loader = PairLoader(pairs, stage.batch, 2 * steps + 1, config.num_workers, damages)
         with tempfile.TemporaryDirectory() as folder:
             loop = FastaiLoop(networks, config, stage, loader, Path(folder), device)
@@ -136,7 +136,7 @@ def measure_waiting(
 
 
 def measure_loop(
-    config: TrainConfig, reader: PairReader, rounds: int, steps: int, device: torch.device
+    config: TrainConfig, builds: Builds, rounds: int, steps: int, device: torch.device
 ) -> dict[str, Any]:
     """Part (b): fastai against the bare loop, by turns, each first in every other round."""
     from benchmarks.speed.loops import BareLoop, FastaiLoop, FixedBatches, measure_difference
@@ -146,7 +146,7 @@ def measure_loop(
     config = config.without("consistency")
     results: dict[str, Any] = {}
     for stage in list_sizes(config):
-        batches = FixedBatches(StagePairs(reader, stage, config.seed, 0), steps, device)
+        batches = FixedBatches(StagePairs(builds, stage, config.seed, 0), steps, device)
         ours, theirs = build_networks(config, device), build_networks(config, device)
         with tempfile.TemporaryDirectory() as folder:
             fastai = FastaiLoop(ours, config, stage, batches, Path(folder), device)
@@ -171,7 +171,7 @@ def measure_loop(
 
 
 def measure_steps(
-    config: TrainConfig, reader: PairReader, rounds: int, steps: int, device: torch.device
+    config: TrainConfig, builds: Builds, rounds: int, steps: int, device: torch.device
 ) -> dict[str, Any]:
     """Part (c): seconds a step of each stage, by turns."""
     from benchmarks.speed.loops import FastaiLoop, FixedBatches
@@ -185,8 +185,8 @@ def measure_steps(
         num_photos: dict[str, int] = {}
         for number, (stage, variant) in enumerate(list_cases(config)):
             name = name_stage(stage, variant)
-            damages = Damages(reader) if variant.has_consistency(stage) else None
-            pairs = StagePairs(reader, stage, config.seed, 0)
+            damages = Damages(builds) if variant.has_consistency(stage) else None
+            pairs = StagePairs(builds, stage, config.seed, 0)
             batches = FixedBatches(pairs, steps, device, damages)
             path = Path(folder) / str(number)
             path.mkdir()
@@ -223,7 +223,7 @@ def measure_memory(
 
 
 def measure_own_memory(
-    case: tuple[StageConfig, TrainConfig], reader: PairReader, steps: int, device: torch.device
+    case: tuple[StageConfig, TrainConfig], builds: Builds, steps: int, device: torch.device
 ) -> dict[str, Any]:
     """Peak memory of this process, in MB: after the imports, and after some steps."""
     import torch
@@ -236,8 +236,8 @@ def measure_own_memory(
     stage, config = case
     imports_mb = _peak_mb()
     networks = build_networks(config, device)
-    damages = Damages(reader) if config.has_consistency(stage) else None
-    pairs = StagePairs(reader, stage, config.seed, 0)
+    damages = Damages(builds) if config.has_consistency(stage) else None
+    pairs = StagePairs(builds, stage, config.seed, 0)
     batches = FixedBatches(pairs, min(steps, 2), device, damages)
     with tempfile.TemporaryDirectory() as folder:
         loop = FastaiLoop(networks, config, stage, batches, Path(folder), device)
@@ -312,31 +312,32 @@ def main(
     keep_memory()  # as train run does
     import torch
 
-    from degrade import PairReader
     from train.config.files import load_preset
+    from train.data.builds import Builds
     from train.parallel import pick_device
 
     torch.set_num_threads(threads)
     device = pick_device()
     config = load_preset(preset)
-    reader = PairReader(pairs, split="train")
+    builds = Builds(pairs, split="train")
     if memory_of is not None:
         case = list_cases(config)[memory_of]
-        click.echo(json.dumps(measure_own_memory(case, reader, steps, device)))
+        click.echo(json.dumps(measure_own_memory(case, builds, steps, device)))
         return
+    manifest = builds.readers[0].manifest
     report: dict[str, Any] = {
         "machine": describe_machine(threads, "torch", "numpy") | {"device": device.type},
         "preset": config.name,
         "precision": config.precision,
-        "pairs": {"digest": reader.manifest.digest, "size_px": reader.manifest.size_px},
+        "pairs": {"digest": manifest.digest, "size_px": manifest.size_px},
         "rounds": rounds,
         "steps_a_round": steps,
     }
     measures: dict[str, Callable[[], dict[str, Any]]] = {
-        "loader": lambda: measure_loader(config, reader, rounds),
-        "waiting": lambda: measure_waiting(config, reader, rounds, steps, device),
-        "loop": lambda: measure_loop(config, reader, rounds, steps, device),
-        "steps": lambda: measure_steps(config, reader, rounds, steps, device),
+        "loader": lambda: measure_loader(config, builds, rounds),
+        "waiting": lambda: measure_waiting(config, builds, rounds, steps, device),
+        "loop": lambda: measure_loop(config, builds, rounds, steps, device),
+        "steps": lambda: measure_steps(config, builds, rounds, steps, device),
         "memory": lambda: measure_memory(config, pairs, preset, threads, steps),
     }
     chosen = [part for part in PARTS if part in parts]

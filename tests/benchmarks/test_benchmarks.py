@@ -266,14 +266,15 @@ def test_judge_asks_for_intervals_that_do_not_overlap() -> None:
 def test_fastai_and_bare_loop_take_the_same_steps(pairs: Path, tmp_path: Path) -> None:
     """What is compared is the loop alone: after the same steps the weights are equal."""
     from benchmarks.speed.loops import BareLoop, FastaiLoop, FixedBatches, measure_difference
+    from train.data.builds import Builds
     from train.data.pairs import StagePairs
     from train.run.learner import build_networks
 
     device = torch.device("cpu")
     config, stage = TINY.without("consistency"), TINY.stages[0]
-    reader = PairReader(pairs, split="train")
+    builds = Builds(pairs, split="train")
     ours, theirs, untrained = (build_networks(config, device) for _ in range(3))
-    batches = FixedBatches(StagePairs(reader, stage, 0, 0), 3, device)
+    batches = FixedBatches(StagePairs(builds, stage, 0, 0), 3, device)
     fastai = FastaiLoop(ours, config, stage, batches, tmp_path, device)
     meter = fastai.run()
     fastai.log.close()
