@@ -230,7 +230,7 @@ class Damages:
         self.builds = builds
         self.textures = Textures.load()
         for reader in builds.readers:
-            if find_textures(reader) is None:
+            if not self.textures.repeats(reader.manifest.texture_digest):
                 raise DataError(
                     f"{reader.path}: built with other textures than this version's, so that its "
                     "damage can't be repeated; build the pairs again, or train --without "

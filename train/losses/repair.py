@@ -209,9 +209,9 @@ class RepairLoss(FidelityLoss):
 
     def compare_marks(self, logits: Tensor, marks: Tensor, damaged: Tensor) -> Tensor:
         """See `measure_found_marks`."""
-        shape, visible = self.shape, find_visible(damaged, marks)
-        hiding = find_hiding(marks)
-        return measure_found_marks(logits, hiding, visible, shape.thin_boost, shape.missed_share)
+        hiding, visible = find_hiding(marks), find_visible(damaged, marks)
+        thin_boost, missed_share = self.shape.thin_boost, self.shape.missed_share
+        return measure_found_marks(logits, hiding, visible, thin_boost, missed_share)
 
 
 class MarksLoss(RepairLoss):
