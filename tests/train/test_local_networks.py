@@ -340,6 +340,18 @@ def test_average_follows_the_statistics_of_norms() -> None:
     torch.testing.assert_close(ours, theirs * (1 - 0.1 * 2 / 11 * 3 / 12))
 
 
+def test_statistics_beyond_half_precision_are_kept(tmp_path: Path) -> None:
+    """Variances of layers that are normed grow as they like, and batches are counted exactly."""
+    generator = make_shaken_generator(CLOSE_LOOK)
+    norm = generator.close_look.marks_network.stem.norm
+    norm.running_var.fill_(1e6 + 1)
+    norm.num_batches_tracked.fill_(70_001)
+    save_generator(tmp_path / "model.safetensors", generator, ModelMetadata("x"))
+    loaded = load_generator(tmp_path / "model.safetensors")[0].close_look.marks_network.stem.norm
+    assert (loaded.running_var == 1e6 + 1).all()
+    assert loaded.num_batches_tracked.item() == 70_001
+
+
 def test_close_look_begins_with_the_layers_of_before(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

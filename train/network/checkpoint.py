@@ -46,6 +46,9 @@ def save_generator(
 ) -> None:
     """Write a generator's weights; an existing file is replaced at once or not at all.
 
+    What isn't learned by gradient, as the statistics of norms, keeps its own precision: variances
+    may be larger than half precision knows.
+
     Args:
         path: File to write; its folder must exist.
         generator: Of any device and precision.
@@ -56,10 +59,12 @@ def save_generator(
         CheckpointError: If a weight isn't finite in that precision, or the file can't be written.
     """
     tensors: dict[str, Tensor] = {}
+    kept = {name for name, _ in generator.named_buffers()}
     for name, tensor in generator.state_dict().items():
-        tensors[name] = tensor.detach().to("cpu", dtype).contiguous()
+        stored = tensor.dtype if name in kept else dtype
+        tensors[name] = tensor.detach().to("cpu", stored).contiguous()
         if not torch.isfinite(tensors[name]).all():
-            raise CheckpointError(f"{path}: {name} isn't finite as {dtype}; nothing was written")
+            raise CheckpointError(f"{path}: {name} isn't finite as {stored}; nothing was written")
     document = {
         "format_version": FORMAT_VERSION,
         "config": generator.config.to_dict(),
