@@ -60,12 +60,7 @@ class FoldedUNet(nn.Module):
         skips = [self.encoder[0](self.stem(seen))]
         for down, blocks in zip(self.down, self.encoder[1:], strict=True):
             skips.append(blocks(down(skips[-1])))
-        x = skips.pop()
-        features = []
-        for i in reversed(range(len(skips))):
-            x = self.decoder[i](double_size(self.up[i](x)) + skips[i])
-            features.append(x)
-        return features[::-1]
+        return _decode(skips, self.up, self.decoder)
 
 
 class MarksNetwork(nn.Module):
@@ -104,10 +99,7 @@ class MarksNetwork(nn.Module):
         skips = [self.encoder[0](x)]
         for blocks in self.encoder[1:]:
             skips.append(blocks(F.avg_pool2d(skips[-1], 2)))
-        x = skips.pop()
-        for i in reversed(range(len(skips))):
-            x = self.decoder[i](double_size(self.up[i](x)) + skips[i])
-        return unfold(self.out(x)).float()
+        return unfold(self.out(_decode(skips, self.up, self.decoder)[0])).float()
 
 
 class RefiningNetwork(nn.Module):
@@ -175,6 +167,16 @@ class CloseLook(nn.Module):
 
         planes = [(filled, 1), (residual.float(), 1), (tones.float(), scale)]
         return run_in_strips(adjust_tone, self.num_strips, scale, *planes), logits
+
+
+def _decode(skips: list[Tensor], up: nn.ModuleList, decoder: nn.ModuleList) -> list[Tensor]:
+    """Features of every scale but the coarsest, from those of an encoder; the finest first."""
+    *skips, x = skips
+    features = []
+    for up_conv, blocks, skip in reversed(list(zip(up, decoder, skips, strict=True))):
+        x = blocks(double_size(up_conv(x)) + skip)
+        features.append(x)
+    return features[::-1]
 
 
 def unfold(folded: Tensor) -> Tensor:
