@@ -18,6 +18,7 @@ from training_runs import TINY, build_pairs, read_log, run_until_killed
 from restore.engine.model_file import ModelMetadata
 from restore.ycc import to_ycc
 from train.config.files import decode_config, encode_config, load_preset
+from train.config.losses import LossWeights
 from train.config.run import TrainConfig
 from train.config.stages import StageConfig
 from train.data.builds import Builds
@@ -167,14 +168,14 @@ def test_workers_bring_the_same_hints(pairs: Path) -> None:
 def test_colour_stage_trains_the_colour_network_alone() -> None:
     """But for frozen blocks of its encoder; in other stages it rests."""
     generator = Generator(RUN.generator)
-    choose_learners(generator, COLOR)
+    choose_learners(generator, COLOR, LossWeights())
     learning = {n for n, p in generator.named_parameters() if p.requires_grad}
     assert learning
     assert all(n.startswith("color_network.") for n in learning)
     assert not any(n.startswith("color_network.encoder.stem") for n in learning)
     assert not any(n.startswith("color_network.encoder.blocks.8.") for n in learning)
     assert any(n.startswith("color_network.encoder.blocks.9.") for n in learning)
-    choose_learners(generator, TINY.stages[0])
+    choose_learners(generator, TINY.stages[0], LossWeights())
     resting = {n for n, p in generator.named_parameters() if not p.requires_grad}
     assert resting == {n for n, _ in generator.named_parameters() if n.startswith("color_network")}
 

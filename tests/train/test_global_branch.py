@@ -17,6 +17,7 @@ from write_models import TINY as TINY_GENERATOR
 from restore import Restorer
 from restore.engine import ModelMetadata
 from train.config.files import decode_config, encode_config, load_preset
+from train.config.losses import LossWeights
 from train.errors import ConfigError, TrainError
 from train.losses.fidelity import CoarseLoss
 from train.network.checkpoint import load_generator, save_generator
@@ -266,7 +267,7 @@ def test_other_weights_are_refused() -> None:
 def test_stages_train_their_own_part() -> None:
     """A global stage trains the branch but for frozen blocks, a generator stage all the rest."""
     generator = Generator(RUN.generator)
-    choose_learners(generator, STAGE)
+    choose_learners(generator, STAGE, LossWeights())
     learning = {n for n, p in generator.named_parameters() if p.requires_grad}
     assert learning
     assert all(n.startswith("global_branch.") for n in learning)
@@ -276,7 +277,7 @@ def test_stages_train_their_own_part() -> None:
     )
     assert not any(n.startswith(frozen) for n in learning)
     assert any(n.startswith("global_branch.encoder.blocks.3.") for n in learning)
-    choose_learners(generator, RUN.stages[1])
+    choose_learners(generator, RUN.stages[1], LossWeights())
     rest = {n for n, p in generator.named_parameters() if not p.requires_grad}
     assert rest == {n for n, _ in generator.named_parameters() if n.startswith("global_branch.")}
 

@@ -10,6 +10,7 @@ from train.config.losses import LossShape, LossWeights
 from train.losses import repair
 from train.losses.fidelity import measure_marks
 from train.network.features import FrozenFeatures
+from train.network.toning import make_neutral
 
 SURE = 8.0
 
@@ -127,6 +128,24 @@ def test_detail_is_laid_on_the_true_tone() -> None:
     torch.testing.assert_close(laid, true.expand(-1, 3, -1, -1))
     smooth = torch.nn.functional.avg_pool2d(true, 5, stride=1, padding=2)
     assert float((repair.lay_detail(smooth, true) - true).abs().mean()) > 0.05
+
+
+def test_neutral_photographs_are_wanted_of_those_without_colors() -> None:
+    """Beside a colour network grey is as it should be; colours that are there are kept."""
+    clean = torch.rand(3, 3, 1, 1) * torch.rand(3, 1, 32, 32)
+    clean = (clean + torch.rand(3, 3, 32, 32)) / 2
+    grey = make_neutral(clean)
+    damaged = torch.cat(
+        [grey[:1], clean[1:2], grey[2:] * torch.tensor([1, 0.8, 0.6]).view(3, 1, 1)]
+    )
+    restored = torch.cat([grey[:1], clean[1:2], grey[2:]])
+    pred = restored, torch.full((3, 1, 32, 32), -20.0)
+    marks = torch.zeros(3, 1, 32, 32)
+    for guesses_colors in (True, False):
+        loss = repair.RepairLoss(LossWeights(), LossShape(), None, guesses_colors=guesses_colors)
+        loss(pred, clean, marks, damaged)
+        assert (float(loss.terms["chroma"]) > 0.01) == guesses_colors
+    assert float(loss.terms["chroma"]) < 1e-4
 
 
 def test_repair_loss_notes_the_terms_that_it_has(

@@ -1,5 +1,6 @@
 """Stages of a close look: what they give, what they train, and that they resume exactly."""
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from classifiers import install_classifier
 from training_runs import TINY, build_pairs, read_log, run_until_killed
 
 from train.config.files import load_preset
+from train.config.losses import LossWeights
 from train.config.run import TrainConfig
 from train.config.stages import StageConfig
 from train.data.batches import Batch
@@ -95,12 +97,31 @@ def test_given_batch_holds_undamaged_photographs_and_known_marks() -> None:
 def test_marks_stage_trains_the_marks_network_alone() -> None:
     """What repairs keeps its weights, and learns again afterwards."""
     generator = Generator(replace(GENERATOR, global_px=32))
-    choose_learners(generator, MARKS)
+    choose_learners(generator, MARKS, LossWeights())
     learning = {n.split(".")[0] for n, p in generator.named_parameters() if p.requires_grad}
     assert learning == {"marks_network"}
-    choose_learners(generator, REFINE)
+    choose_learners(generator, REFINE, LossWeights())
     learning = {n.split(".")[0] for n, p in generator.named_parameters() if p.requires_grad}
     assert learning == {"marks_network", "refining_network"}
+
+
+def test_marks_network_rests_where_marks_do_not_count() -> None:
+    """Neither its weights nor its statistics change; what refines learns."""
+    generator = Generator(GENERATOR)
+    generator.close_look.marks_network.out.weight.data.normal_()
+    choose_learners(generator, REFINE, LossWeights(marks=0))
+    generator.train()
+    before = copy.deepcopy(generator.state_dict())
+    optimizer = torch.optim.SGD(generator.parameters(), lr=0.1)
+    restored, _ = generator(torch.rand(2, 3, 16, 16))
+    restored.square().mean().backward()
+    optimizer.step()
+    changed = {n.split(".")[0] for n, t in generator.state_dict().items() if (t != before[n]).any()}
+    assert changed == {"refining_network"}
+    choose_learners(generator, REFINE, LossWeights())
+    generator.train()(torch.rand(2, 3, 16, 16))
+    mean = "marks_network.stem.norm.running_mean"
+    assert not torch.equal(generator.state_dict()[mean], before[mean])
 
 
 def test_stages_log_their_terms(finished: Path) -> None:

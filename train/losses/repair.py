@@ -18,6 +18,7 @@ from train.config.losses import LossShape, LossWeights
 from train.losses.fidelity import FidelityLoss, split_luma_chroma, sum_all
 from train.losses.perceptual import Judged, judge, measure_perceptual
 from train.network.features import FrozenFeatures
+from train.network.toning import TONING_REDUCTION, make_neutral, measure_toning
 
 # Marks narrower than this are thin.
 _THIN_PX = 7
@@ -173,6 +174,12 @@ def lay_detail(luma: Tensor, true_luma: Tensor) -> Tensor:
     return (luma + missing).expand(-1, 3, -1, -1)
 
 
+def make_neutral_where_toned(clean: Tensor, damaged: Tensor) -> Tensor:
+    """Clean photographs (N, 3, H, W), neutral where the damaged ones have no colours."""
+    toning = measure_toning(F.avg_pool2d(damaged, TONING_REDUCTION))  # (N,)
+    return clean + toning[:, None, None, None] * (make_neutral(clean) - clean)
+
+
 class RepairLoss(FidelityLoss):
     """The loss of a generator with a close look, without a critic.
 
@@ -182,17 +189,33 @@ class RepairLoss(FidelityLoss):
     """
 
     def __init__(
-        self, weights: LossWeights, shape: LossShape, features: FrozenFeatures | None
+        self,
+        weights: LossWeights,
+        shape: LossShape,
+        features: FrozenFeatures | None,
+        *,
+        guesses_colors: bool = True,
     ) -> None:
-        """Weigh the terms; see `train.config.losses`."""
+        """Weigh the terms; see `train.config.losses`.
+
+        Args:
+            weights: Of the terms.
+            shape: Of the terms.
+            features: See the class.
+            guesses_colors: Whether photographs without colours are to be given some; else neutral
+                ones are wanted, since a colour network lays them.
+        """
         super().__init__(weights, shape)
         self.features = features
+        self.guesses_colors = guesses_colors
         self.judged: Judged | None = None
 
     def forward(
         self, pred: tuple[Tensor, Tensor], clean: Tensor, marks: Tensor, damaged: Tensor
     ) -> Tensor:
         """See `FidelityLoss.forward`."""
+        if not self.guesses_colors:
+            clean = make_neutral_where_toned(clean, damaged)
         total = super().forward(pred, clean, marks, damaged)
         if self.weights.false_alarms > 0:
             value = measure_false_alarms(pred[1], marks)

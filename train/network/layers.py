@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -52,7 +53,7 @@ class NormedConv(nn.Module):
     """relu(norm(conv(x))), normed over the batch; the norm is folded into the layer for restoring.
 
     Statistics of a batch are those of training only, so that a photograph doesn't depend on what
-    it is restored with.
+    it is restored with. A layer that doesn't learn keeps those it has, also while others train.
     """
 
     def __init__(self, num_in: int, num_out: int, side: int = 3, stride: int = 1) -> None:
@@ -65,6 +66,10 @@ class NormedConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
         return F.relu(self.norm(self.conv(x)))
+
+    def train(self, mode: bool = True) -> Self:
+        """See `nn.Module.train`."""
+        return super().train(mode and self.conv.weight.requires_grad)
 
 
 def fold_norms(network: nn.Module) -> None:

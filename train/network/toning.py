@@ -15,6 +15,9 @@ from restore.ycc import LUMA_WEIGHTS, measure_own_color
 SATURATION = 1.08
 """The likeliest guess at a colour, a mean, is duller than any that may have been; this much."""
 
+TONING_REDUCTION = 4
+"""In training, photographs are made so much smaller where it is asked whether they have colours."""
+
 
 def measure_toning(photos: Tensor) -> Tensor:
     """How surely what colour there is in photographs is nothing but toning.

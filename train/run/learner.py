@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from train import parallel
+from train.config.losses import LossWeights
 from train.config.run import TrainConfig
 from train.config.stages import StageConfig
 from train.fastai_names import (
@@ -33,7 +34,7 @@ from train.network.features import FrozenFeatures
 from train.network.generator import Generator
 from train.network.pretrained import load_classifiers
 from train.network.projected_critic import ProjectedCritic
-from train.network.toning import measure_toning
+from train.network.toning import TONING_REDUCTION, measure_toning
 from train.run.callbacks import NameBatch, SkipValidation
 from train.run.start import start_from
 
@@ -42,8 +43,6 @@ _RATED_FAN_IN = 576
 # A trained classifier changes more slowly than what is built on it.
 _CLASSIFIER_RATE_FRAC = 1 / 3
 _COLOR_CLASSIFIER_RATE_FRAC = 1 / 4
-# Photographs are made so much smaller where it is asked whether they have colours.
-_TONING_REDUCTION = 4
 # One-cycle schedules start at this fraction of the highest rate.
 _START_FRAC = 1 / 25
 # Of the projected critic, which learns at one rate: it has to keep up.
@@ -216,16 +215,18 @@ def build_schedule(
     return schedule
 
 
-def choose_learners(generator: Generator, stage: StageConfig) -> None:
+def choose_learners(generator: Generator, stage: StageConfig, weights: LossWeights) -> None:
     """Say which of a generator's weights learn in a stage.
 
     A global branch learns in global stages only: what follows it takes its work as it is. So does
-    the colour network in colour stages. In marks stages the marks network learns alone.
+    the colour network in colour stages. In marks stages the marks network learns alone; where marks
+    don't count it rests, its statistics too.
     """
-    generator.requires_grad_(stage.trains_generator and not (stage.is_global or stage.is_color))
-    if stage.is_marks:
-        generator.requires_grad_(False)
-        generator.close_look.marks_network.requires_grad_(True)
+    is_local = stage.trains_generator and not (stage.is_global or stage.is_color)
+    generator.requires_grad_(is_local and not stage.is_marks)
+    if generator.config.has_close_look:
+        finds_marks = is_local and (stage.is_marks or weights.marks > 0)
+        generator.close_look.marks_network.requires_grad_(finds_marks)
     branch, color_network = generator.global_branch, generator.color_network
     if branch is not None:
         branch.requires_grad_(stage.is_global)
@@ -256,7 +257,7 @@ class BranchOnly(nn.Module):
         adjusted = self.generator.adjust_globally(photo)
         if self.generator.color_network is None:
             return adjusted, photo.new_ones(len(photo))
-        return adjusted, 1 - measure_toning(F.avg_pool2d(photo, _TONING_REDUCTION))
+        return adjusted, 1 - measure_toning(F.avg_pool2d(photo, TONING_REDUCTION))
 
 
 class MarksOnly(nn.Module):
@@ -307,15 +308,16 @@ def build_learner(
         device: Where the networks are, and where batches go.
         callbacks: Of the step, in any order: each declares its own, see train/run/order.py.
     """
-    choose_learners(networks.generator, stage)
+    weights = config.weigh_terms(stage)
+    choose_learners(networks.generator, stage, weights)
     rate = build_schedule(stage.lr, config.warmup_frac, stage.lr_end_frac)
     schedule = ParamScheduler({"lr": lambda pct: share_rate(networks.optimizer, rate(pct))})
     model: nn.Module = networks.generator
-    weights = config.weigh_terms(stage)
     features = networks.features if config.needs_features(stage) else None
     loss: WeighedTerms = FidelityLoss(weights, config.shape)
     if config.generator.has_close_look:
-        loss = RepairLoss(weights, config.shape, features)
+        guesses_colors = networks.generator.color_network is None
+        loss = RepairLoss(weights, config.shape, features, guesses_colors=guesses_colors)
     if stage.is_global:
         model, loss = BranchOnly(networks.generator), CoarseLoss(weights, config.shape)
     elif stage.is_color:
