@@ -1,6 +1,7 @@
 """Stages of a close look: what they give, what they train, and that they resume exactly."""
 
 import copy
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,27 +72,62 @@ def make_batch(num: int = 4) -> Batch:
     return Batch(black, black + 1, marks, index, index, None, index - 1)
 
 
+def make_given(num: int = 4, **entries: Sequence[float]) -> Given:
+    """Photographs as they are, but for what is asked for; grey ink."""
+    given = {
+        "undamaged": np.zeros(num, np.bool_),
+        "wider_px": np.full(num, -1),
+        "marked": np.zeros(num, np.bool_),
+        "ink": np.full((num, 3), 0.25, np.float32),
+        "cut": np.zeros(num, np.float32),
+        "gain": np.ones(num, np.float32),
+    }
+    return Given(**{k: np.array(entries.get(k, v), v.dtype) for k, v in given.items()})
+
+
 def test_what_is_given_follows_from_seed_stage_and_position() -> None:
     """In any order the same draws, about as often as asked for; another seed gives others."""
-    stage = msgspec.structs.replace(REFINE, known_prob=0.5, undamaged_prob=0.25)
+    stage = msgspec.structs.replace(REFINE, known_prob=0.5, undamaged_prob=0.25, marked_prob=0.4)
     given = draw_given(stage, 3, 1, range(400))
     backwards = draw_given(stage, 3, 1, range(399, -1, -1))
     assert np.array_equal(given.undamaged, backwards.undamaged[::-1])
     assert np.array_equal(given.wider_px, backwards.wider_px[::-1])
+    assert np.array_equal(given.ink, backwards.ink[::-1])
     assert not np.array_equal(given.wider_px, draw_given(stage, 4, 1, range(400)).wider_px)
     assert given.undamaged.mean() == pytest.approx(0.25, abs=0.07)
+    assert given.marked.mean() == pytest.approx(0.4, abs=0.07)
+    assert not (given.marked & given.undamaged).any()
     assert (given.wider_px >= 0).mean() == pytest.approx(0.5, abs=0.07)
     assert set(given.wider_px) == {-1, 0, 1, 2, 3}
 
 
 def test_given_batch_holds_undamaged_photographs_and_known_marks() -> None:
     """Undamaged ones are clean and unmarked; known marks are as wide as drawn."""
-    given = Given(np.array([False, True, False, True]), np.array([-1, -1, 1, 0]))
+    given = make_given(undamaged=[False, True, False, True], wider_px=[-1, -1, 1, 0])
     batch, known = give(make_batch(), given)
     assert batch.damaged.mean((1, 2, 3)).tolist() == [0, 1, 0, 1]
     assert batch.marks.amax((1, 2, 3)).tolist() == [1, 0, 1, 0]
     assert known.sum((1, 2, 3)).tolist() == [0, 0, 3 * 16, 0]
     assert torch.equal(batch.clean, make_batch().clean)
+
+
+def test_marked_photograph_is_the_clean_one_under_ink() -> None:
+    """Faint marks are laid more opaquely, or cut off; those that were laid are asked for."""
+    batch = make_batch()
+    batch.marks.mul_(0.3)
+    batch, known = give(
+        batch,
+        make_given(
+            marked=[False, True, True, True], wider_px=[-1, -1, -1, 0],
+            cut=[0, 0, 0.4, 0.2], gain=[1, 2, 8, 8],
+        ),
+    )  # fmt: skip
+    column, beside = batch.damaged[..., 8], batch.damaged[..., 7]
+    assert beside.mean((1, 2)).tolist() == [0, 1, 1, 1]
+    torch.testing.assert_close(column.mean((1, 2)), torch.tensor([0, 0.4 + 0.6 * 0.25, 1, 0.4]))
+    expected = torch.tensor([0.3, 0.6, 0, 0.8])
+    torch.testing.assert_close(batch.marks.amax((1, 2, 3)), expected)
+    assert known.amax((1, 2, 3)).tolist() == pytest.approx([0, 0, 0, 0.8])
 
 
 def test_marks_stage_trains_the_marks_network_alone() -> None:
@@ -177,6 +213,8 @@ def test_preset_has_the_sizes_of_the_shipped_network() -> None:
     [
         ({"kind": "marks", "known_prob": 0.5}, {}, "known_prob"),
         ({"kind": "global", "undamaged_prob": 0.5}, {}, "undamaged_prob"),
+        ({"kind": "global", "marked_prob": 0.5}, {}, "marked_prob"),
+        ({"undamaged_prob": 0.5, "marked_prob": 0.6}, {}, "exceed 1"),
         ({"kind": "marks"}, {"generator": TINY.generator}, "marks_widths"),
         ({"kind": "detail-adversarial"}, {"generator": TINY.generator}, "marks_widths"),
         ({"undamaged_prob": 0.5}, {"weights": TINY.weights}, "not with consistency"),

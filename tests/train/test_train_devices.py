@@ -4,6 +4,7 @@ PyTorch's fake tensors have a device and a shape but no values, and refuse to mi
 ones do; so a processor can tell whether a GPU would stumble on a tensor left behind.
 """
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -17,7 +18,7 @@ from train.config.losses import LossShape, LossWeights
 from train.damage.twin import Damages, PackedDamage
 from train.data.batches import Batch, Columns, to_batch
 from train.data.builds import Builds
-from train.data.given import Given, give
+from train.data.given import draw_given, give
 from train.losses.adversarial import fool_critic, judge_real_and_fake, match_features
 from train.losses.color import ColorLoss, _read_rarity
 from train.losses.consistency import measure_consistency_loss
@@ -122,8 +123,10 @@ def test_close_look_is_judged_where_the_photographs_are(
             critic = ProjectedCritic(features.widths)
         batch = make_batch(packed)
         num = len(batch.damaged)
-        batch, known = give(batch, Given(np.arange(num) % 3 == 0, np.arange(num) % 4 - 1))
-        weights = config.weigh_terms(config.stages[-1])
+        every = config.stages[-1]
+        every = msgspec.structs.replace(every, known_prob=0.5, undamaged_prob=0.3, marked_prob=0.3)
+        batch, known = give(batch, draw_given(every, 0, 0, range(num)))
+        weights = msgspec.structs.replace(config.weigh_terms(every), marks=0.8, false_alarms=0.2)
         loss = RepairLoss(weights, config.shape, features)
         value = loss(generator(batch.damaged, known), batch.clean, batch.marks, batch.damaged)
         assert loss.judged is not None

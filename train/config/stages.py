@@ -38,6 +38,7 @@ class StageConfig(Config, frozen=True, kw_only=True):
         known_prob: Probability that the generator is told the true marks of a photograph, as by a
             user; else it has those that it finds.
         undamaged_prob: Probability that it is given the clean photograph, which is to stay so.
+        marked_prob: Probability that it is given the clean photograph under marks alone.
         weights: Weights of loss terms, by name, where they aren't those of the run.
     """
 
@@ -66,6 +67,7 @@ class StageConfig(Config, frozen=True, kw_only=True):
     frozen_blocks: Annotated[int, msgspec.Meta(ge=0)] = 0
     known_prob: Fraction = 0.0
     undamaged_prob: Fraction = 0.0
+    marked_prob: Fraction = 0.0
     weights: dict[str, Weight] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -82,8 +84,11 @@ class StageConfig(Config, frozen=True, kw_only=True):
             )
         if self.known_prob and (self.is_global or self.is_color or self.is_marks):
             raise ValueError("known_prob: only where the generator paints")
-        if self.undamaged_prob and (self.is_global or self.is_color):
-            raise ValueError("undamaged_prob: only in stages that repair")
+        for name in ("undamaged_prob", "marked_prob"):
+            if getattr(self, name) and (self.is_global or self.is_color):
+                raise ValueError(f"{name}: only in stages that repair")
+        if self.undamaged_prob + self.marked_prob > 1:
+            raise ValueError("undamaged_prob and marked_prob exceed 1 together")
         for name in self.weights:
             if name not in LOSS_NAMES:
                 raise ValueError(f"weights: no loss term {name!r}")
@@ -110,8 +115,8 @@ class StageConfig(Config, frozen=True, kw_only=True):
 
     @property
     def is_given(self) -> bool:
-        """Whether some photographs come undamaged, or with known marks."""
-        return bool(self.known_prob or self.undamaged_prob)
+        """Whether some photographs come undamaged or marked, or with known marks."""
+        return bool(self.known_prob or self.undamaged_prob or self.marked_prob)
 
     @property
     def is_adversarial(self) -> bool:
