@@ -7,6 +7,7 @@ import torch
 from classifiers import install_classifier
 
 from train.config.losses import LossShape, LossWeights
+from train.damage.laid import find_thin
 from train.losses import repair
 from train.losses.fidelity import measure_marks
 from train.network.features import FrozenFeatures
@@ -35,9 +36,9 @@ def answer(marks: torch.Tensor) -> torch.Tensor:
 
 def test_thin_marks_are_told_from_wide_ones() -> None:
     """A hair is thin, a stain isn't; opacity is kept."""
-    assert torch.equal(repair.find_thin(HAIR), HAIR)
-    assert not repair.find_thin(STAIN).any()
-    torch.testing.assert_close(repair.find_thin(0.5 * HAIR), 0.5 * HAIR)
+    assert torch.equal(find_thin(HAIR), HAIR)
+    assert not find_thin(STAIN).any()
+    torch.testing.assert_close(find_thin(0.5 * HAIR), 0.5 * HAIR)
 
 
 def test_found_marks_without_boost_are_cross_entropy_and_dice() -> None:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from train.config.stages import StageConfig
+from train.damage.laid import lay_marks
 from train.data.batches import Batch
 
 # In the key of these draws, which are drawn apart from crops and hints.
@@ -31,7 +32,7 @@ _UNKNOWN = -1
 _INK_RANGES = ((0.8, 1.0), (0.0, 0.2), (0.0, 1.0))
 _INK_PROBS = (0.4, 0.4, 0.2)
 _TINT = 0.05
-# Half of them are sharp, cut off at some opacity, the others more opaque than they were.
+# Half of the thin ones are sharp, cut off at some opacity, the others more opaque than they were.
 _SHARP_PROB = 0.5
 _SHARP_GAIN = 8.0
 _CUT_RANGE = (0.1, 0.4)
@@ -47,8 +48,8 @@ class Given:
         wider_px: (N,) int64: by how much its known marks are wider than they are; -1: it has none.
         marked: (N,) bool; whether it is the clean photograph under marks alone.
         ink: (N, 3) RGB in [0, 1], of those marks.
-        cut: (N,) opacity in [0, 1] up to which they vanish.
-        gain: (N,) by how much more opaque they are beyond it.
+        cut: (N,) opacity in [0, 1] up to which thin ones vanish.
+        gain: (N,) by how much more opaque thin ones are beyond it.
     """
 
     undamaged: NDArray[np.bool_]
@@ -92,8 +93,8 @@ def give(batch: Batch, given: Given) -> tuple[Batch, Tensor]:
         return tensor.reshape(len(values), -1, 1, 1)
 
     undamaged, marked = spread(given.undamaged), spread(given.marked)
-    opacity = (spread(given.gain) * (batch.marks - spread(given.cut))).clamp(0, 1)
-    laid = torch.lerp(batch.clean, spread(given.ink).expand_as(batch.clean), opacity)
+    how = spread(given.ink), spread(given.cut), spread(given.gain)
+    laid, opacity = lay_marks(batch.clean, batch.marks, *how)
     damaged = torch.where(marked, laid, batch.damaged)
     damaged = torch.where(undamaged, batch.clean, damaged)
     marks = torch.where(marked, opacity, batch.marks)

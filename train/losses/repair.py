@@ -15,13 +15,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from train.config.losses import LossShape, LossWeights
+from train.damage.laid import find_thin
 from train.losses.fidelity import FidelityLoss, split_luma_chroma, sum_all
 from train.losses.perceptual import Judged, judge, measure_perceptual
 from train.network.features import FrozenFeatures
 from train.network.toning import TONING_REDUCTION, make_neutral, measure_toning
 
-# Marks narrower than this are thin.
-_THIN_PX = 7
 # Marks of this opacity hide enough of what is under them to be found and filled entirely.
 _HIDING_OPACITY = 0.5
 # Up to this opacity a pixel counts as beside marks.
@@ -42,18 +41,6 @@ _MAX_OPACITY = 0.02
 _HARDEST_FRAC = 0.01
 # Tone is what is coarser than this, detail what is finer.
 _TONE_PX = 16
-
-
-def find_thin(marks: Tensor) -> Tensor:
-    """Opacity (N, 1, H, W) of what is thin in marks (N, 1, H, W): hairs, scratches, dust.
-
-    Source:
-        Meyer 1979, "Iterative image transformations for an automatic screening of cervical smears"
-        (the top-hat: what an opening takes away).
-    """
-    side, reach = _THIN_PX, _THIN_PX // 2
-    eroded = -F.max_pool2d(-marks, side, stride=1, padding=reach)
-    return marks - F.max_pool2d(eroded, side, stride=1, padding=reach)
 
 
 @torch.no_grad()
