@@ -376,6 +376,20 @@ def test_close_look_begins_with_the_layers_of_before(
     assert torch.equal(generator(photo)[0], photo)
 
 
+@pytest.mark.parametrize("name", ["run.safetensors", "run.zip"])
+def test_training_goes_on_from_a_close_look(tmp_path: Path, name: str) -> None:
+    """From a checkpoint or an exported file, it begins with the photographs that they give."""
+    before = make_shaken_generator(CLOSE_LOOK)
+    if name.endswith(".zip"):
+        export_generator(tmp_path / name, before, ModelMetadata("x"))
+    else:
+        save_generator(tmp_path / name, before, ModelMetadata("x"), dtype=torch.float32)
+    generator = Generator(CLOSE_LOOK)
+    start_from(generator, tmp_path / name)
+    photo = torch.rand(1, 3, 32, 32)
+    torch.testing.assert_close(generator.eval()(photo)[0], before(photo)[0], atol=1e-3, rtol=0)
+
+
 def test_new_stem_does_what_two_layers_did(tmp_path: Path) -> None:
     """Away from the borders it gives the features that the U-Net had at half resolution."""
     before = tiny_generator(config=replace(BEFORE, encoder_blocks=(0, 1, 1)))

@@ -94,7 +94,8 @@ def _grow(generator: Generator, weights: Mapping[str, Tensor]) -> None:
     for name, value in generator.state_dict().items():
         if name in weights:
             old = weights[name]
-            value[: len(old)] = 0
+            if old.ndim:
+                value[: len(old)] = 0
             value[tuple(map(slice, old.shape))] = old
 
 
