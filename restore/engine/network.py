@@ -13,6 +13,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from restore.engine.model_file import COLOR, REPAIR, TONE, ModelFile, default_model_path, read_model
+from restore.engine.specks import calm_specks
 from restore.engine.toning import make_neutral, replace_colors
 from restore.errors import ModelError, RestoreError
 from restore.ycc import measure_own_color
@@ -158,7 +159,7 @@ class Network:
         else:
             given = _fit_hints(hints, *small.shape[:2])
         chroma = self._run(COLOR, {"luma": _to_tensor(small), "hints": _to_tensor(given)})[0][0]
-        planes = np.ascontiguousarray(chroma.transpose(1, 2, 0))
+        planes = calm_specks(chroma.transpose(1, 2, 0), given[..., 2])
         height, width = luma.shape if size is None else size
         method = cv2.INTER_AREA if height < len(planes) else cv2.INTER_LINEAR
         return cv2.resize(planes, (width, height), interpolation=method).astype(np.float32)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from still_network import StillNetwork
 
+from restore.engine.specks import calm_specks
 from restore.passes.color import find_luma, join_scales, lay_color
 from restore.restorer import ArraySource
 
@@ -21,6 +22,27 @@ def make_fine() -> tuple[np.ndarray, np.ndarray]:
     chroma = np.zeros((SIDE_PX, SIDE_PX, 2), np.float32)
     chroma[..., 0] = detail[:, None]
     return luma, chroma
+
+
+def test_specks_go_and_colored_things_stay() -> None:
+    """A vivid pixel or two becomes as what is around; edges and what hints ask for stay."""
+    chroma = np.zeros((64, 64, 2), np.float32)
+    chroma[:, 40:] = 0.1
+    chroma[10:20, 10:14, 1] = 0.12
+    kept = chroma.copy()
+    chroma[30:50, 20:22] = (-0.1, -0.2)
+    chroma[5, 30] += 0.01  # no more than texture
+    kept[5, 30] += 0.01
+    calmed = calm_specks(chroma, np.zeros((128, 128), np.float32))
+    np.testing.assert_allclose(calmed[:, :9], kept[:, :9], atol=1e-6)
+    np.testing.assert_allclose(calmed[12:18, 10:14], kept[12:18, 10:14], atol=1e-6)
+    np.testing.assert_allclose(calmed[22:], kept[22:], atol=1e-6)
+    assert calmed[5, 30, 0] == kept[5, 30, 0]
+    asked = np.zeros((128, 128), np.float32)
+    asked[80, 41] = 1
+    calmed = calm_specks(chroma, asked)
+    assert calmed[40, 20].tolist() == chroma[40, 20].tolist()
+    assert calmed[30, 20].tolist() == [0, 0]
 
 
 def test_scales_that_agree_are_left_as_they_are() -> None:
