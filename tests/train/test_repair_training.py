@@ -81,6 +81,8 @@ def make_given(num: int = 4, **entries: Sequence[float]) -> Given:
         "ink": np.full((num, 3), 0.25, np.float32),
         "cut": np.zeros(num, np.float32),
         "gain": np.ones(num, np.float32),
+        "blurs": np.zeros(num, np.int64),
+        "strength": np.ones(num, np.float32),
     }
     return Given(**{k: np.array(entries.get(k, v), v.dtype) for k, v in given.items()})
 
@@ -129,6 +131,16 @@ def test_marked_photograph_is_the_clean_one_under_ink() -> None:
     assert batch.damaged[:, 0, 0, 7].tolist() == [0, 1, 1, 1]
     torch.testing.assert_close(batch.damaged[1:, 0, 15, 0], torch.full((3,), 1 - 0.75 * 0.2))
     torch.testing.assert_close(known[:, 0, 0, 8], torch.tensor([0, 0, 0, 0.8]))
+
+
+def test_laid_marks_are_blurred_before_they_are_weakened() -> None:
+    """A line of a pixel becomes one of three, of a third of its opacity, and of its strength."""
+    given = make_given(marked=[1, 1, 1, 1], blurs=[0, 1, 3, 0], strength=[1, 0.5, 1, 0.25])
+    batch, _ = give(make_batch(), given)
+    row = batch.marks[:, 0, 4]
+    torch.testing.assert_close(row[1, 7:10], torch.full((3,), 1 / 6))
+    assert [int((r > 0).sum()) for r in row] == [1, 3, 7, 1]
+    torch.testing.assert_close(row.sum(1), torch.tensor([1, 0.5, 1, 0.25]))
 
 
 def test_marks_stage_trains_the_marks_network_alone() -> None:

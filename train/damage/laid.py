@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+MAX_BLURS = 3
 # Marks narrower than this are thin.
 _THIN_PX = 7
 
@@ -23,7 +24,14 @@ def find_thin(marks: Tensor) -> Tensor:
 
 
 def lay_marks(
-    clean: Tensor, marks: Tensor, ink: Tensor, cut: Tensor, gain: Tensor
+    clean: Tensor,
+    marks: Tensor,
+    *,
+    ink: Tensor,
+    cut: Tensor,
+    gain: Tensor,
+    blurs: Tensor,
+    strength: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Lay marks over sound photographs, the thin ones made more opaque.
 
@@ -33,10 +41,18 @@ def lay_marks(
         ink: (N, 3, 1, 1) RGB in [0, 1].
         cut: (N, 1, 1, 1) opacity in [0, 1] up to which thin marks vanish.
         gain: (N, 1, 1, 1) by how much more opaque they are beyond it.
+        blurs: (N, 1, 1, 1) how often all marks are then averaged over 3 x 3 pixels, up to
+            `MAX_BLURS`.
+        strength: (N, 1, 1, 1) opacity in [0, 1] of what is opaque.
 
     Returns:
         The photographs and the opacity (N, 1, H, W) that was laid.
     """
     thin = find_thin(marks)
     opacity = (gain * (thin - cut)).clamp(0, 1).maximum(marks - thin)
+    blurred = opacity
+    for num in range(1, MAX_BLURS + 1):
+        blurred = F.avg_pool2d(blurred, 3, stride=1, padding=1, count_include_pad=False)
+        opacity = torch.where(blurs == num, blurred, opacity)
+    opacity = strength * opacity
     return torch.lerp(clean, ink.expand_as(clean), opacity), opacity

@@ -37,6 +37,9 @@ _SHARP_PROB = 0.5
 _SHARP_GAIN = 8.0
 _CUT_RANGE = (0.1, 0.4)
 _GAIN_RANGE = (1.0, 4.0)
+# Some are out of focus, some let the photograph through.
+_BLURS_PROBS = (0.4, 0.2, 0.2, 0.2)
+_STRENGTH_RANGES, _STRENGTH_PROBS = ((0.85, 1.0), (0.4, 0.85)), (0.7, 0.3)
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ class Given:
         ink: (N, 3) RGB in [0, 1], of those marks.
         cut: (N,) opacity in [0, 1] up to which thin ones vanish.
         gain: (N,) by how much more opaque thin ones are beyond it.
+        blurs: (N,) int64: how often they are blurred.
+        strength: (N,) opacity in [0, 1] of what is opaque of them.
     """
 
     undamaged: NDArray[np.bool_]
@@ -58,11 +63,14 @@ class Given:
     ink: NDArray[np.float32]
     cut: NDArray[np.float32]
     gain: NDArray[np.float32]
+    blurs: NDArray[np.int64]
+    strength: NDArray[np.float32]
 
 
 def draw_given(stage: StageConfig, seed: int, stage_number: int, positions: Sequence[int]) -> Given:
     """Draw what the photographs at some positions of a stage are given."""
     undamaged, wider_px, marked, inks, cuts, gains = [], [], [], [], [], []
+    blurs, strengths = [], []
     for position in positions:
         rng = np.random.default_rng([seed, stage_number, position, _GIVEN])
         kind = rng.random()
@@ -70,11 +78,13 @@ def draw_given(stage: StageConfig, seed: int, stage_number: int, positions: Sequ
         marked.append(stage.undamaged_prob <= kind < stage.undamaged_prob + stage.marked_prob)
         is_known = rng.random() < stage.known_prob
         wider_px.append(rng.integers(_MAX_WIDER_PX + 1) if is_known else _UNKNOWN)
-        grey = rng.uniform(*_INK_RANGES[rng.choice(len(_INK_RANGES), p=_INK_PROBS)])
+        grey = _draw_from(_INK_RANGES, _INK_PROBS, rng)
         inks.append(np.clip(grey + rng.uniform(-_TINT, _TINT, 3), 0, 1))
         is_sharp = rng.random() < _SHARP_PROB
         cuts.append(rng.uniform(*_CUT_RANGE) if is_sharp else 0.0)
         gains.append(_SHARP_GAIN if is_sharp else rng.uniform(*_GAIN_RANGE))
+        blurs.append(rng.choice(len(_BLURS_PROBS), p=_BLURS_PROBS))
+        strengths.append(_draw_from(_STRENGTH_RANGES, _STRENGTH_PROBS, rng))
     return Given(
         undamaged=np.array(undamaged, np.bool_),
         wider_px=np.array(wider_px, np.int64),
@@ -82,7 +92,16 @@ def draw_given(stage: StageConfig, seed: int, stage_number: int, positions: Sequ
         ink=np.array(inks, np.float32),
         cut=np.array(cuts, np.float32),
         gain=np.array(gains, np.float32),
+        blurs=np.array(blurs, np.int64),
+        strength=np.array(strengths, np.float32),
     )
+
+
+def _draw_from(
+    ranges: Sequence[tuple[float, float]], probs: Sequence[float], rng: np.random.Generator
+) -> float:
+    """A number from one of several ranges."""
+    return rng.uniform(*ranges[rng.choice(len(ranges), p=probs)])
 
 
 def give(batch: Batch, given: Given) -> tuple[Batch, Tensor]:
@@ -93,8 +112,15 @@ def give(batch: Batch, given: Given) -> tuple[Batch, Tensor]:
         return tensor.reshape(len(values), -1, 1, 1)
 
     undamaged, marked = spread(given.undamaged), spread(given.marked)
-    how = spread(given.ink), spread(given.cut), spread(given.gain)
-    laid, opacity = lay_marks(batch.clean, batch.marks, *how)
+    laid, opacity = lay_marks(
+        batch.clean,
+        batch.marks,
+        ink=spread(given.ink),
+        cut=spread(given.cut),
+        gain=spread(given.gain),
+        blurs=spread(given.blurs),
+        strength=spread(given.strength),
+    )
     damaged = torch.where(marked, laid, batch.damaged)
     damaged = torch.where(undamaged, batch.clean, damaged)
     marks = torch.where(marked, opacity, batch.marks)
