@@ -48,8 +48,6 @@ _MIN_HALVED = 8
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # ZIP's first moment: equal weights give equal bytes
 # Native layers of repair.onnx run in as many strips: a window takes half the memory.
 _NUM_STRIPS = 8
-# A probability of marks up to this counts as none, as in the generator's own gate.
-_DOUBT = 0.05
 
 
 class _Repair(nn.Module):
@@ -69,8 +67,7 @@ class _Repair(nn.Module):
         planes = [(photo, 1), (down[None, None], 1)]
         adjusted = run_in_strips(adjust, self.generator.num_strips, 0, *planes)  # (1, 3, H, W)
         restored, logits = self.generator.restore_locally(adjusted, known, photo)
-        marks = torch.sigmoid(logits) * (1 + 2 * _DOUBT) - _DOUBT
-        return restored, marks.clamp(0, 1)  # (1, 3, H, W), (1, 1, H, W)
+        return restored, self.generator.local.open_gate(logits)  # (1, 3, H, W), (1, 1, H, W)
 
 
 class _Tone(nn.Module):

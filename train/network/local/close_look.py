@@ -23,10 +23,10 @@ from torch import Tensor, nn
 from train.network.config import GeneratorConfig
 from train.network.global_branch import add_affine
 from train.network.layers import NormedConv, double_size, stack_blocks, stack_convs
-from train.network.local.fill import fill_evenly, find_hidden, open_gate
+from train.network.local.fill import decide_hidden, fill_evenly, find_hidden
 from train.network.strips import run_in_strips
 
-# Logit of the marks before training: 2 % everywhere, below the gate's stretch, so it starts closed.
+# Logit of the marks before training: 2 % everywhere, so the gate starts closed.
 _MARKS_BIAS = -4.0
 
 
@@ -148,12 +148,17 @@ class CloseLook(nn.Module):
         self.marks_network = MarksNetwork(config)
         self.refining_network = RefiningNetwork(config)
 
+    def open_gate(self, marks_logits: Tensor) -> Tensor:
+        """See `train.network.local.fill.decide_hidden`."""
+        return decide_hidden(marks_logits)
+
     def restore_locally(
         self, photo: Tensor, known_marks: Tensor | None, original: Tensor
     ) -> tuple[Tensor, Tensor]:
         """See `train.network.generator.Generator.restore_locally`."""
         logits = self.marks_network(photo, original)  # (N, 1, H, W)
-        gate = find_hidden(open_gate(logits.detach(), known_marks))  # (N, 1, H, W)
+        found = self.open_gate(logits.detach())
+        gate = find_hidden(found if known_marks is None else found.maximum(known_marks))
         with torch.autocast(photo.device.type, enabled=False):
             filled = fill_evenly(
                 photo.float(), gate, num_scales=len(self.config.widths)

@@ -12,16 +12,24 @@ from train.network.layers import double_size
 # can be exactly 0 and 1 (Louizos, Welling, Kingma 2018, "Learning sparse neural networks through
 # L0 regularization", the hard concrete's stretch): a faint doubt removes nothing.
 _GATE_STRETCH = 0.05
+# Up to the first probability there is no mark, from the second on there is.
+_DOUBTED, _BELIEVED = 0.25, 0.5
 # A cell of the pyramid of which this share is seen is as good as one that is seen entirely.
 _SEEN_FRAC = 0.25
 _MIN_WEIGHT = 1e-4
 
 
-def open_gate(marks_logits: Tensor, known_marks: Tensor | None) -> Tensor:
-    """How far marks hide the photograph, (N, 1, H, W): those found, and those known."""
-    gate = torch.sigmoid(marks_logits) * (1 + 2 * _GATE_STRETCH) - _GATE_STRETCH
-    gate = gate.clamp(0, 1)
-    return gate if known_marks is None else torch.maximum(gate, known_marks)
+def open_gate(marks_logits: Tensor) -> Tensor:
+    """How far found marks hide the photograph, (N, 1, H, W) in [0, 1], by their opacity."""
+    return (torch.sigmoid(marks_logits) * (1 + 2 * _GATE_STRETCH) - _GATE_STRETCH).clamp(0, 1)
+
+
+def decide_hidden(marks_logits: Tensor) -> Tensor:
+    """The same by how likely there is a mark at all, which is hidden entirely or not.
+
+    Half filled, an opaque hair is still a hair.
+    """
+    return ((torch.sigmoid(marks_logits) - _DOUBTED) / (_BELIEVED - _DOUBTED)).clamp(0, 1)
 
 
 def find_hidden(marks: Tensor) -> Tensor:

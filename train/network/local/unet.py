@@ -68,6 +68,10 @@ class LocalUNet(nn.Module):
             nn.init.zeros_(layer.weight)
             nn.init.constant_(layer.bias, bias)  # type: ignore[arg-type]  # Conv2d's default bias
 
+    def open_gate(self, marks_logits: Tensor) -> Tensor:
+        """See `train.network.local.fill.open_gate`."""
+        return open_gate(marks_logits)
+
     def restore_locally(
         self, photo: Tensor, known_marks: Tensor | None, original: Tensor
     ) -> tuple[Tensor, Tensor]:
@@ -75,7 +79,8 @@ class LocalUNet(nn.Module):
         *skips, x = self._encode(photo, original)  # (N, widths[i], H / 2^i, W / 2^i)
 
         marks_logits = self._find_marks(skips, x)  # (N, 1, H, W)
-        gate = open_gate(marks_logits.detach(), known_marks)  # (N, 1, H, W)
+        gate = self.open_gate(marks_logits.detach())  # (N, 1, H, W)
+        gate = gate if known_marks is None else gate.maximum(known_marks)
         gates = [gate.to(x.dtype)]
         for _ in skips[1:]:
             gates.append(F.avg_pool2d(gates[-1], 2))  # (N, 1, H / 2^i, W / 2^i)
