@@ -102,21 +102,31 @@ def test_miss_costs_more_than_false_alarm() -> None:
     assert missed > 1.1 * false
 
 
-def test_false_alarms_count_on_unmarked_photographs_only() -> None:
-    """Where there are marks, or no photograph is unmarked, they are left to the other term."""
+def test_sound_is_what_was_not_changed_and_has_no_mark_near() -> None:
+    """Marks reach two pixels farther; what the damage changed elsewhere isn't sound."""
+    clean = torch.full((2, 3, 64, 64), 0.5)
+    damaged = torch.lerp(clean, torch.ones(1), HAIR)
+    damaged[1] += 0.1
+    sound = repair.find_sound(damaged, clean, HAIR.repeat(2, 1, 1, 1))
+    assert torch.equal(sound[0], 1 - torch.nn.functional.max_pool2d(HAIR, 5, 1, 2)[0])
+    assert not sound[1].any()
+
+
+def test_false_alarms_count_where_photographs_are_sound() -> None:
+    """Where marks are, or most isn't sound, they are left to the other term."""
     logits = answer(HAIR).repeat(2, 1, 1, 1)
-    both_marked = torch.cat([STAIN, STAIN])
-    assert float(repair.measure_false_alarms(logits, both_marked)) == 0
-    one_marked = torch.cat([STAIN, torch.zeros_like(STAIN)])
-    alone = repair.measure_false_alarms(logits[1:], one_marked[1:])
-    torch.testing.assert_close(repair.measure_false_alarms(logits, one_marked), alone)
-    assert float(alone) > 0
+    assert float(repair.measure_false_alarms(logits, torch.zeros(2, 1, 64, 64))) == 0
+    half = torch.cat([torch.zeros_like(SEEN), SEEN])
+    alone = repair.measure_false_alarms(logits[1:], half[1:])
+    torch.testing.assert_close(repair.measure_false_alarms(logits, half), alone)
+    assert float(alone) > 0.1
+    assert float(repair.measure_false_alarms(logits, 1 - HAIR.repeat(2, 1, 1, 1))) < 1e-3
 
 
 def test_few_false_alarms_are_not_averaged_away() -> None:
     """A hundredth of the pixels decides."""
     alarm = paint((slice(30, 36), slice(30, 37)))  # 42 of 4096 pixels
-    value = repair.measure_false_alarms(answer(alarm), torch.zeros_like(alarm))
+    value = repair.measure_false_alarms(answer(alarm), SEEN)
     assert float(value) == pytest.approx(SURE, rel=0.05)
 
 

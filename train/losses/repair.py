@@ -35,9 +35,12 @@ _NEAR_PX = 7
 # A mark is seen if it stands out by this much and by this share of the deviations around it.
 _SEEN_CONTRAST = 8 / 255
 _SEEN_SHARE = 0.5
-# A photograph is unmarked if no pixel of its marks is more opaque.
+# What is sound: changed by no more than rounding, with no mark of more opacity so near.
+_SOUND_CHANGE = 0.5 / 255
 _MAX_OPACITY = 0.02
-# Of an unmarked photograph, the share of pixels that are most surely called marks.
+_NEAR_MARK_PX = 2
+_MIN_SOUND_FRAC = 0.5
+# Of a photograph, the share of pixels that are most surely called marks.
 _HARDEST_FRAC = 0.01
 # Tone is what is coarser than this, detail what is finer.
 _TONE_PX = 16
@@ -123,27 +126,35 @@ def measure_found_marks(
     return sum_all(weights * entropy) / sum_all(weights) + tversky
 
 
-def measure_false_alarms(logits: Tensor, marks: Tensor) -> Tensor:
-    """Cross-entropy of the pixels most surely called marks, over unmarked photographs.
+@torch.no_grad()
+def find_sound(damaged: Tensor, clean: Tensor, marks: Tensor) -> Tensor:
+    """Where photographs are as they were and no mark is near: (N, 1, H, W) of 0 and 1."""
+    changed = (damaged - clean).abs().amax(1, keepdim=True) > _SOUND_CHANGE
+    near = F.max_pool2d(marks, 2 * _NEAR_MARK_PX + 1, stride=1, padding=_NEAR_MARK_PX)
+    return (~changed & (near <= _MAX_OPACITY)).to(marks.dtype)
+
+
+def measure_false_alarms(logits: Tensor, sound: Tensor) -> Tensor:
+    """Cross-entropy of the pixels most surely called marks, over what is sound in photographs.
 
     A rim, a spoke, an eyelash: false alarms are few, so the mean over all pixels hides them.
 
     Args:
         logits: (N, 1, H, W).
-        marks: (N, 1, H, W) opacity in [0, 1].
+        sound: (N, 1, H, W) of 0 and 1, from `find_sound`.
 
     Returns:
-        The mean over the unmarked photographs; 0 where there are none.
+        The mean over the photographs of which at least half is sound; 0 where there are none.
 
     Source:
         Shrivastava, Gupta, Girshick 2016, "Training region-based object detectors with online hard
-        example mining"; ours mines pixels of photographs without marks.
+        example mining"; ours mines pixels.
     """
-    is_unmarked = (marks.amax((1, 2, 3)) <= _MAX_OPACITY).to(logits.dtype)  # (N,)
-    pixels = F.softplus(logits).flatten(1)  # (N, H * W)
+    counts = (sound.mean((1, 2, 3)) >= _MIN_SOUND_FRAC).to(logits.dtype)  # (N,)
+    pixels = (F.softplus(logits) * sound).flatten(1)  # (N, H * W)
     num = math.ceil(_HARDEST_FRAC * pixels.shape[1])
     hardest = pixels.topk(num, dim=1, sorted=False).values.mean(1)
-    return sum_all(hardest * is_unmarked) / sum_all(is_unmarked).clamp(min=1)
+    return sum_all(hardest * counts) / sum_all(counts).clamp(min=1)
 
 
 def lay_detail(luma: Tensor, true_luma: Tensor) -> Tensor:
@@ -201,11 +212,12 @@ class RepairLoss(FidelityLoss):
         self, pred: tuple[Tensor, Tensor], clean: Tensor, marks: Tensor, damaged: Tensor
     ) -> Tensor:
         """See `FidelityLoss.forward`."""
+        sound = find_sound(damaged, clean, marks)
         if not self.guesses_colors:
             clean = make_neutral_where_toned(clean, damaged)
         total = super().forward(pred, clean, marks, damaged)
         if self.weights.false_alarms > 0:
-            value = measure_false_alarms(pred[1], marks)
+            value = measure_false_alarms(pred[1], sound)
             total = total + self.weigh("false_alarms", value)
         if self.features is not None:
             luma, _ = split_luma_chroma(pred[0])
