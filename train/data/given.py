@@ -2,9 +2,9 @@
 
 An undamaged photograph must come back as it is, and holds no marks. So that soundness isn't what
 tells it, some clean photographs have nothing but marks: those of their damage, laid over them in
-one ink, soft or sharp. Marks that a user knows of go
-the way of those that are found; so the network learns from both. Numbers are drawn first and
-applied later; they depend on (seed, stage, position in the stage) and on nothing else.
+one ink, soft or sharp. Marks that a user knows of go the way of those that are found; so the
+network learns from both. Numbers are drawn first and applied later; they depend on (seed, stage,
+position in the stage) and on nothing else.
 """
 
 from __future__ import annotations

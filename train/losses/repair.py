@@ -212,12 +212,10 @@ class RepairLoss(FidelityLoss):
         self, pred: tuple[Tensor, Tensor], clean: Tensor, marks: Tensor, damaged: Tensor
     ) -> Tensor:
         """See `FidelityLoss.forward`."""
-        sound = find_sound(damaged, clean, marks)
-        if not self.guesses_colors:
-            clean = make_neutral_where_toned(clean, damaged)
-        total = super().forward(pred, clean, marks, damaged)
+        wanted = clean if self.guesses_colors else make_neutral_where_toned(clean, damaged)
+        total = super().forward(pred, wanted, marks, damaged)
         if self.weights.false_alarms > 0:
-            value = measure_false_alarms(pred[1], sound)
+            value = measure_false_alarms(pred[1], find_sound(damaged, clean, marks))
             total = total + self.weigh("false_alarms", value)
         if self.features is not None:
             luma, _ = split_luma_chroma(pred[0])
