@@ -174,9 +174,9 @@ def main(
     import torch
 
     from benchmarks.shared.pix2pix import Pix2Pix, UNetConfig, save_unet
-    from degrade import PairReader
     from restore.engine.model_file import default_model_path
     from train.config.stages import StageConfig
+    from train.data.builds import Builds
     from train.data.pairs import StagePairs
     from train.parallel import pick_device
 
@@ -185,8 +185,9 @@ def main(
     stage = StageConfig(
         kind="adversarial", size_px=int(size), batch=batch, steps=1, time_frac=1, lr=2e-4
     )
-    reader = PairReader(pairs, split="train")
-    stage_pairs = StagePairs(reader, stage, seed, 0)
+    builds = Builds(pairs, "train")
+    (reader,) = builds.readers
+    stage_pairs = StagePairs(builds, stage, seed, 0)
     training = Pix2Pix(UNetConfig(width, int(size)), device, precision, seed)
     if resume:
         training.set_state(torch.load(state, map_location=device, weights_only=True))

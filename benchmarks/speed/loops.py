@@ -132,13 +132,13 @@ class FastaiLoop:
         )  # fmt: skip
         callbacks += [self.meter, Stopper(pace, _MANY, float(_MANY))]
         self.loader = loader
-        self._networks, self._stage = networks, stage
+        self._networks, self._stage, self._weights = networks, stage, config.weigh_terms(stage)
         self.learner = build_learner(networks, config, stage, loader, device, callbacks)
 
     def run(self) -> Meter:
         """One pass over the loader."""
         # Loops over different kinds of steps share their networks.
-        choose_learners(self._networks.generator, self._stage)
+        choose_learners(self._networks.generator, self._stage, self._weights)
         with self.learner.no_logging():
             self.learner.fit(1)
         if isinstance(self.loader, PairLoader):
@@ -157,7 +157,7 @@ class BareLoop:
         self.loader = loader
         self.loss = FidelityLoss(config.weights, config.shape)
         self.step = 0
-        choose_learners(networks.generator, stage)
+        choose_learners(networks.generator, stage, config.weigh_terms(stage))
         self._rate = build_schedule(stage.lr, config.warmup_frac)
         self._weights: list[Tensor] = list(networks.generator.parameters())
         self._averages: list[Tensor] = list(networks.average.parameters())
