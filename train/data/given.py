@@ -111,19 +111,22 @@ def give(batch: Batch, given: Given) -> tuple[Batch, Tensor]:
         tensor = torch.from_numpy(values).to(batch.damaged.device)
         return tensor.reshape(len(values), -1, 1, 1)
 
-    undamaged, marked = spread(given.undamaged), spread(given.marked)
-    laid, opacity = lay_marks(
-        batch.clean,
-        batch.marks,
-        ink=spread(given.ink),
-        cut=spread(given.cut),
-        gain=spread(given.gain),
-        blurs=spread(given.blurs),
-        strength=spread(given.strength),
-    )
-    damaged = torch.where(marked, laid, batch.damaged)
+    damaged, marks = batch.damaged, batch.marks
+    if given.marked.any():
+        laid, opacity = lay_marks(
+            batch.clean,
+            batch.marks,
+            ink=spread(given.ink),
+            cut=spread(given.cut),
+            gain=spread(given.gain),
+            blurs=spread(given.blurs),
+            strength=spread(given.strength),
+        )
+        marked = spread(given.marked)
+        damaged = torch.where(marked, laid, damaged)
+        marks = torch.where(marked, opacity, marks)
+    undamaged = spread(given.undamaged)
     damaged = torch.where(undamaged, batch.clean, damaged)
-    marks = torch.where(marked, opacity, batch.marks)
     marks = torch.where(undamaged, 0.0, marks)
     known = torch.zeros_like(marks)
     wider_px = spread(given.wider_px)

@@ -19,7 +19,7 @@ from train.damage.laid import find_thin
 from train.losses.fidelity import FidelityLoss, split_luma_chroma, sum_all
 from train.losses.perceptual import Judged, judge, measure_perceptual
 from train.network.features import FrozenFeatures
-from train.network.toning import TONING_REDUCTION, make_neutral, measure_toning
+from train.network.toning import make_neutral, measure_toning_reduced
 
 # Marks of this opacity hide enough of what is under them to be found and filled entirely.
 _HIDING_OPACITY = 0.5
@@ -174,7 +174,7 @@ def lay_detail(luma: Tensor, true_luma: Tensor) -> Tensor:
 
 def make_neutral_where_toned(clean: Tensor, damaged: Tensor) -> Tensor:
     """Clean photographs (N, 3, H, W), neutral where the damaged ones have no colours."""
-    toning = measure_toning(F.avg_pool2d(damaged, TONING_REDUCTION))  # (N,)
+    toning = measure_toning_reduced(damaged)  # (N,)
     return clean + toning[:, None, None, None] * (make_neutral(clean) - clean)
 
 

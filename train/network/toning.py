@@ -8,6 +8,7 @@ while the tones, which toning says something about, are looked for in the photog
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from restore.ycc import LUMA_WEIGHTS, measure_own_color
@@ -15,8 +16,7 @@ from restore.ycc import LUMA_WEIGHTS, measure_own_color
 SATURATION = 1.08
 """The likeliest guess at a colour, a mean, is duller than any that may have been; this much."""
 
-TONING_REDUCTION = 4
-"""In training, photographs are made so much smaller where it is asked whether they have colours."""
+_REDUCTION = 4
 
 
 def measure_toning(photos: Tensor) -> Tensor:
@@ -31,6 +31,11 @@ def measure_toning(photos: Tensor) -> Tensor:
     pixels = photos.detach().permute(0, 2, 3, 1).float().cpu().numpy()
     own = [min(1.0, 2 * measure_own_color(photo)) for photo in pixels]
     return 1 - photos.new_tensor(own)
+
+
+def measure_toning_reduced(photos: Tensor) -> Tensor:
+    """The same of photographs (N, 3, H, W) made smaller, which takes a fraction of the time."""
+    return measure_toning(F.avg_pool2d(photos, _REDUCTION))
 
 
 def make_neutral(photos: Tensor) -> Tensor:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from train import parallel
@@ -34,7 +33,7 @@ from train.network.features import FrozenFeatures
 from train.network.generator import Generator
 from train.network.pretrained import load_classifiers
 from train.network.projected_critic import ProjectedCritic
-from train.network.toning import TONING_REDUCTION, measure_toning
+from train.network.toning import measure_toning_reduced
 from train.run.callbacks import NameBatch, SkipValidation
 from train.run.start import start_from
 
@@ -257,7 +256,7 @@ class BranchOnly(nn.Module):
         adjusted = self.generator.adjust_globally(photo)
         if self.generator.color_network is None:
             return adjusted, photo.new_ones(len(photo))
-        return adjusted, 1 - measure_toning(F.avg_pool2d(photo, TONING_REDUCTION))
+        return adjusted, 1 - measure_toning_reduced(photo)
 
 
 class MarksOnly(nn.Module):
