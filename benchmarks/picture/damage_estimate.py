@@ -26,14 +26,16 @@ import skimage.data
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.shared.large import read_photo
 from benchmarks.shared.machine import describe_machine
+from degrade.damage.curve import NUM_KNOTS
 from degrade.damage.draw import draw_recipe
+from degrade.damage.lens import Lens
 from degrade.damage.render import cut_photo, render, without
 from degrade.profile import list_profiles, load_profile
-from degrade.recipe import Lens
 from degrade.textures import Textures
 from restore.report.faithfulness import Faithfulness, measure_faithfulness
-from train.damage.stages import NUM_KNOTS, Damage, redamage
+from train.damage.stages import Damage, redamage
 from train.damage.twin import damage_of
 
 Photo = NDArray[np.uint8]
@@ -72,12 +74,17 @@ def sample_photo(name: str) -> Photo:
     """A square photograph of scikit-image, or coloured squares, of SIDE_PX."""
     if name == "blobs":
         coarse = np.random.default_rng(2).integers(0, 256, (8, 8, 3), dtype=np.uint8)
-        return cv2.resize(coarse, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_NEAREST)
+        return _resize(coarse, cv2.INTER_NEAREST)
     photo = getattr(skimage.data, name)()
     side = min(photo.shape[:2])
     top, left = (photo.shape[0] - side) // 2, (photo.shape[1] - side) // 2
     square = photo[top : top + side, left : left + side]
-    return cv2.resize(square, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA)
+    return _resize(square, cv2.INTER_AREA)
+
+
+def _resize(photo: Photo, interpolation: int) -> Photo:
+    resized = cv2.resize(photo, (SIDE_PX, SIDE_PX), interpolation=interpolation)
+    return np.asarray(resized, np.uint8)
 
 
 def known_case(name: str, blur_sigma_px: float = 1.2, grain_strength: float = 0.15) -> Case:
@@ -85,14 +92,14 @@ def known_case(name: str, blur_sigma_px: float = 1.2, grain_strength: float = 0.
     steps = torch.linspace(0, 1, NUM_KNOTS)
     y, x = torch.meshgrid(*[torch.linspace(-1, 1, SIDE_PX)] * 2, indexing="ij")
     field = np.random.default_rng(5).standard_normal((SIDE_PX, SIDE_PX), dtype=np.float32)
-    field = cv2.GaussianBlur(field, (0, 0), 0.8)
+    grain = cv2.GaussianBlur(field, (0, 0), 0.8)
     true = replace(
         Damage.none(1, SIDE_PX, SIDE_PX),
         matrix=torch.tensor([0.1, 0.55, 0.35]).expand(1, 3, 3),
         sigma_px=torch.tensor([blur_sigma_px]),
         knots=(0.12 + 0.8 * steps**0.8).expand(1, 3, -1),
         fall_off=(0.15 * (x**2 + y**2))[None, None],
-        grain=torch.from_numpy(field / field.std()).expand(1, 3, -1, -1),
+        grain=torch.from_numpy(grain / grain.std()).expand(1, 3, -1, -1),
         grain_strength=torch.tensor([grain_strength]),
         tone=torch.tensor([[[0.1, 0.05, 0.0], [0.58, 0.48, 0.36], [1.0, 0.95, 0.8]]]),
     )
@@ -141,11 +148,9 @@ def iterate_cases(folder: Path, num: int, seed: int) -> Iterator[Case]:
     paths = sorted(p for p in folder.iterdir() if p.suffix in {".webp", ".jpg", ".png"})
     chosen = np.random.default_rng(seed).choice(len(paths), num, replace=False)
     for i, index in enumerate(chosen):
-        photo = cv2.imread(str(paths[index]), cv2.IMREAD_COLOR)[..., ::-1]
+        photo = read_photo(paths[index]).photo
         profile = names[i % len(names)]
-        case = drawn_case(
-            np.ascontiguousarray(photo), profile, paths[index].stem, "photographs", textures
-        )
+        case = drawn_case(photo, profile, paths[index].stem, "photographs", textures)
         yield case._replace(name=f"photograph {i + 1}, {profile}")
 
 

@@ -12,7 +12,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 import cv2
@@ -158,7 +158,7 @@ def lay_hairs(clean: Photo, hairs: Sequence[Hair], ink: str) -> Marked:
         # OpenCV's own lines of 2 and 3 px are up to 5 px wide where pieces meet.
         line = np.zeros_like(mask)
         cv2.polylines(line, [np.rint(points).astype(np.int32)], False, 255, 1)
-        pen = np.ones((width_px, width_px), np.uint8)
+        pen: NDArray[Any] = np.ones((width_px, width_px), np.uint8)
         if width_px == max(_HAIR_WIDTHS_PX):
             pen = cv2.getStructuringElement(cv2.MORPH_CROSS, (width_px, width_px))
         np.maximum(mask, cv2.dilate(line, pen), out=mask)

@@ -54,6 +54,7 @@ Chain = Callable[[bytes, int], None]
 def decode_rgb(encoded: bytes) -> Photo:
     """(H, W, 3) RGB."""
     bgr = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
+    assert bgr is not None, "no photograph"
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 
 

@@ -60,7 +60,7 @@ class FixedBatches:
     def __len__(self) -> int:
         return len(self.batches)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
         return (tuple(batch) for batch in self.batches)
 
     def to(self, device: torch.device) -> None:

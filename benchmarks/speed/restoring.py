@@ -158,7 +158,8 @@ def time_command(photo: Path, model: Path) -> float:
     """Seconds of the whole command, Python's start included."""
     output = photo.with_name("command.tif")
     started = time.perf_counter()
-    command = [sys.executable, "-m", "restore", photo, "-o", output, "--force", "--model", model]
+    options = ["-o", str(output), "--force", "--model", str(model)]
+    command = [sys.executable, "-m", "restore", str(photo), *options]
     subprocess.run(command, check=True, capture_output=True)
     return time.perf_counter() - started
 

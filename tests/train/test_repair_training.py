@@ -16,6 +16,7 @@ from train.config.files import load_preset
 from train.config.losses import LossWeights
 from train.config.run import TrainConfig
 from train.config.stages import StageConfig
+from train.damage.laid import MarksLook
 from train.data.batches import Batch
 from train.data.given import Given, draw_given, give
 from train.network.checkpoint import load_generator
@@ -78,13 +79,17 @@ def make_given(num: int = 4, **entries: Sequence[float]) -> Given:
         "undamaged": np.zeros(num, np.bool_),
         "wider_px": np.full(num, -1),
         "marked": np.zeros(num, np.bool_),
-        "ink": np.full((num, 3), 0.25, np.float32),
-        "cut": np.zeros(num, np.float32),
-        "gain": np.ones(num, np.float32),
-        "blurs": np.zeros(num, np.int64),
-        "strength": np.ones(num, np.float32),
     }
-    return Given(**{k: np.array(entries.get(k, v), v.dtype) for k, v in given.items()})
+    look = {"ink": 0.25, "cut": 0.0, "gain": 1.0, "blurs": 0.0, "strength": 1.0}
+    return Given(
+        **{k: np.array(entries.get(k, v), v.dtype) for k, v in given.items()},
+        look=MarksLook(
+            **{
+                k: torch.tensor(entries.get(k, [v] * num)).float().reshape(num, 1, 1, 1)
+                for k, v in look.items()
+            }
+        ),
+    )
 
 
 def test_what_is_given_follows_from_seed_stage_and_position() -> None:
@@ -94,7 +99,7 @@ def test_what_is_given_follows_from_seed_stage_and_position() -> None:
     backwards = draw_given(stage, 3, 1, range(399, -1, -1))
     assert np.array_equal(given.undamaged, backwards.undamaged[::-1])
     assert np.array_equal(given.wider_px, backwards.wider_px[::-1])
-    assert np.array_equal(given.ink, backwards.ink[::-1])
+    assert torch.equal(given.look.ink, backwards.look.ink.flip(0))
     assert not np.array_equal(given.wider_px, draw_given(stage, 4, 1, range(400)).wider_px)
     assert given.undamaged.mean() == pytest.approx(0.25, abs=0.07)
     assert given.marked.mean() == pytest.approx(0.4, abs=0.07)
