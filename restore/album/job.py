@@ -14,7 +14,7 @@ import pyvips
 from numpy.typing import NDArray
 
 from restore.album.done import copies_file, describe_inputs
-from restore.album.plan import INFRARED, Job
+from restore.album.plan import INFRARED, Job, check_places
 from restore.errors import PhotoError
 from restore.events import Notice, Progress
 from restore.hints import read_hints
@@ -87,11 +87,9 @@ def _run_job(
     restorer: Restorer, job: Job, settings: RestoreSettings
 ) -> Iterator[Notice | Progress | Done]:
     job = replace(job, weights=job.weights or restorer.digest)
-    if job.hints is not None:
-        settings = replace(settings, hints=(*settings.hints, *read_hints(job.hints)))
     file_format = output_format(job.output)
     pages: list[int | None] = [job.page]
-    if job.all_pages:
+    if job.all_pages and not copies_file(job, settings):
         pages = list(count_pages(job.photo))
         if len(pages) > 1 and (job.marks_in or job.marks_out or job.compare or job.report):
             raise PhotoError(
@@ -99,8 +97,7 @@ def _run_job(
             )
     written: list[_Written] = []
     with Photo(job.photo, pages[0]) as first:  # what can't be read leaves the output's place alone
-        if job.output.exists() and job.photo.samefile(job.output):
-            raise PhotoError(f"{job.output}: is the photograph itself, which is never overwritten")
+        check_places(job)
         mode, turning = first.mode, first.turning
     with PrivateFolder(job.output) as folder, as_output_error(job.output):
         for index, page in enumerate(pages):
@@ -198,13 +195,14 @@ def _restore_into(
         marks_in = find_dust(photo)
     elif isinstance(job.marks_in, Path):
         marks_in = read_mask(job.marks_in)
+    hints = settings.hints if job.hints is None else (*settings.hints, *read_hints(job.hints))
     becomes_color = settings.count_bands(photo.num_bands) > photo.num_bands
     rows_file = RowFile(folder.path / f"{name}-rows")
     marks_file = RowFile(folder.path / f"{name}-marks")
     marks_sum = 0.0
     for event in restorer.restore_rows(
         photo,
-        settings,
+        replace(settings, hints=hints),
         target=Srgb() if becomes_color and not photo.space.is_srgb else None,
         marks_in=marks_in,
     ):
@@ -330,7 +328,7 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
     Raises:
         PhotoError: If it can't be read.
     """
-    with Photo(path) as photo:
+    with Photo(path, is_mask=True) as photo:
         rows = photo.open_rows()(0, photo.height)
     if rows.dtype == np.uint16:
         rows = (rows >> 8).astype(np.uint8)

@@ -6,7 +6,7 @@ import contextlib
 import glob
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -15,7 +15,8 @@ import numpy as np
 
 from restore.errors import OutputError, PhotoError
 from restore.scan.formats import FORMATS
-from restore.scan.opening import explain_os
+from restore.scan.metadata.sidecar import find_sidecar
+from restore.scan.opening import explain_os, is_same_place
 from restore.scan.output import default_suffix, output_format
 from restore.scan.photo import Photo, count_pages
 
@@ -267,33 +268,59 @@ def _number(path: Path, page: int) -> Path:
     return path.with_name(f"{stem}.{page}{ending}{path.suffix}")
 
 
-class Places:
-    """Where the photographs of one run are written: two never to the same place."""
+def check_places(job: Job) -> None:
+    """See that a job overwrites nothing that it reads, and no result of its own.
 
-    def __init__(self) -> None:
-        self._outputs: set[str] = set()
-        self._reports: set[str] = set()
+    Raises:
+        PhotoError: If it would.
+    """
+    sidecar = find_sidecar(job.photo, job.output)
+    read = [job.marks_in, job.hints, sidecar and sidecar[0]]
+    written = _list_written(job)
+    for index, path in enumerate(written):
+        if is_same_place(path, job.photo):
+            raise PhotoError(f"{path}: is the photograph itself, which is never overwritten")
+        if any(isinstance(other, Path) and is_same_place(path, other) for other in read):
+            raise PhotoError(f"{path}: is read for {job.photo}, and so never overwritten")
+        if any(is_same_place(path, other) for other in written[:index]):
+            raise PhotoError(f"{path}: two results would be written there; name another place")
+
+
+def _list_written(job: Job) -> list[Path]:
+    sidecar = find_sidecar(job.photo, job.output)
+    paths = [job.output, job.marks_out, job.compare, *(job.report or ()), sidecar and sidecar[1]]
+    return [path for path in paths if path is not None]
+
+
+class Places:
+    """Where the photographs of one run are written: never over each other, nor over results."""
+
+    def __init__(self, photos: Iterable[Path]) -> None:
+        """Begin with what no result may overwrite."""
+        self._photos = set(map(_as_key, photos))
+        self._taken: set[str] = set()
 
     def take(self, job: Job) -> None:
         """Take a job's places.
 
         Raises:
-            PhotoError: If another photograph has one of them.
+            PhotoError: If something else has one of them.
         """
-        output = os.path.normcase(job.output)
-        if output in self._outputs:
-            raise PhotoError(
-                f"{job.photo}: another photograph is written to {job.output} already; "
-                "restore it by itself with -o"
-            )
-        if job.report is not None and os.path.normcase(job.report[0]) in self._reports:
-            raise PhotoError(
-                f"{job.photo}: another photograph's report is written to {job.report[0]} already; "
-                "restore it by itself with -o"
-            )
-        self._outputs.add(output)
-        if job.report is not None:
-            self._reports.add(os.path.normcase(job.report[0]))
+        check_places(job)
+        written = _list_written(job)
+        for path in written:
+            if _as_key(path) in self._photos:
+                raise PhotoError(f"{path}: is a photograph to restore, which is never overwritten")
+            if _as_key(path) in self._taken:
+                raise PhotoError(
+                    f"{job.photo}: {path} is written for another photograph already; restore it by "
+                    "itself with -o"
+                )
+        self._taken.update(map(_as_key, written))
+
+
+def _as_key(path: Path) -> str:
+    return os.path.normcase(os.path.abspath(path))
 
 
 @contextlib.contextmanager

@@ -19,8 +19,9 @@ from typing import Any
 from watchfiles import watch
 
 from restore.album.batch import Batch
+from restore.album.done import explain_difference
 from restore.album.plan import Job, PassedOver, default_output, find_photos
-from restore.errors import RestoreError
+from restore.errors import PhotoError, RestoreError
 from restore.restorer import Restorer
 from restore.scan.photo import Photo
 from restore.settings import RestoreSettings
@@ -65,6 +66,7 @@ class Watch:
         self._ledger_path = (plan.output or plan.folder) / LEDGER_NAME
         self._done: dict[str, _Stamp] = _read_ledger(self._ledger_path)
         self._failed: dict[str, _Stamp] = {}
+        self._blocked: dict[str, tuple[_Stamp, Path]] = {}
         self._seen: dict[str, tuple[_Stamp, float]] = {}
 
     def find_complete(self, now: float) -> Iterator[Path]:
@@ -87,6 +89,8 @@ class Watch:
             key, stamp = self._key(photo), _stamp(photo)
             if stamp is None or stamp in (self._done.get(key), self._failed.get(key)):
                 continue
+            if self._is_blocked(key, stamp):
+                continue
             known, since = self._seen.get(key, (None, now))
             if known != stamp:
                 self._seen[key] = stamp, now
@@ -99,8 +103,10 @@ class Watch:
         """Whether files are there that may still grow."""
         return bool(self._seen)
 
-    def plan_job(self, photo: Path) -> Job | None:
+    def plan_job(self, photo: Path, settings: RestoreSettings) -> Job | None:
         """What to do with a complete photograph; None if it is done already.
+
+        Where another result has its place, the photograph waits until that is gone.
 
         Raises:
             RestoreError: If it can't be read, or its place is taken.
@@ -112,15 +118,30 @@ class Watch:
             folder = self.plan.output / photo.parent.relative_to(self.plan.folder)
             folder.mkdir(parents=True, exist_ok=True)
         target = default_output(photo, folder)
-        if target.exists():
-            return None
-        return Job(
+        job = Job(
             photo=photo,
             output=target,
             add_provenance=self.plan.add_provenance,
             version=version("old-pictures-restoration"),
             quality=self.plan.quality,
         )
+        if not target.exists():
+            return job
+        if difference := explain_difference(job, settings):
+            if (stamp := _stamp(photo)) is not None:
+                self._blocked[self._key(photo)] = stamp, target
+            raise PhotoError(
+                f"{photo}: not restored: {target} exists and {difference}; move or rename one of "
+                "them"
+            )
+        return None
+
+    def _is_blocked(self, key: str, stamp: _Stamp) -> bool:
+        blocked, target = self._blocked.get(key, (None, None))
+        if target is not None and blocked == stamp and target.exists():
+            return True
+        self._blocked.pop(key, None)
+        return False
 
     def note(self, photo: Path, *, done: bool) -> None:
         """Remember that a photograph was restored, or that as it is it can't be."""
@@ -129,7 +150,8 @@ class Watch:
         if known is None or (stamp is not None and stamp != known):
             return  # it changed meanwhile: look again
         if not done:
-            self._failed[key] = known
+            if key not in self._blocked:
+                self._failed[key] = known
             return
         self._failed.pop(key, None)
         self._done[key] = known
@@ -185,7 +207,7 @@ def _restore(
 ) -> None:
     num_failed = len(batch.failed)
     try:
-        job = state.plan_job(photo)
+        job = state.plan_job(photo, settings)
         if job is not None:
             batch.run(restorer, [job], settings)
         state.note(photo, done=len(batch.failed) == num_failed)

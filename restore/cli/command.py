@@ -149,7 +149,7 @@ def main(
     kept. Exit status 1 if a photograph failed; the others are restored nevertheless.
     """  # noqa: D301  # \b is click's mark for text to leave as it is
     from restore.album.batch import Batch
-    from restore.album.plan import PassedOver, Places, as_plan_error, find_photos
+    from restore.album.plan import PassedOver, Places, as_plan_error, find_photos, is_output
     from restore.cli.interrupts import ending_cleanly
     from restore.errors import RestoreError
     from restore.scan.provenance import digest_weights
@@ -189,7 +189,7 @@ def main(
             batch.say(f"{one.folder}: {one.text}")
     weights = digest_weights(model)
     jobs: list[Job] = []
-    places = Places()
+    places = Places(one.photo for one in found if not one.problem and not is_output(one.photo))
     for photo, folder, problem in found:
         if problem:
             batch.fail(photo, problem)
@@ -199,7 +199,8 @@ def main(
                 planned = _plan_jobs(
                     photo,
                     output=output,
-                    out_dir=out_dir / folder if out_dir is not None else None,
+                    out_dir=out_dir,
+                    folder=folder,
                     marks_in=marks_in,
                     hints=hints_file,
                     marks_out=marks_out,
@@ -251,11 +252,15 @@ def _parse_hints(texts: tuple[str, ...]) -> tuple[Hint, ...]:
         raise click.BadParameter(str(error), param_hint="--color-at") from error
 
 
-def _find_for(photo: Path, given: Path | None, *suffixes: str) -> Path | None:
-    """The file that was given, or in a folder the one for this photograph, if there is one."""
+def _find_for(photo: Path, folder: Path, given: Path | None, *suffixes: str) -> Path | None:
+    """The file that was given, or in a folder the one for this photograph, if there is one.
+
+    Folders inside the photographs' folder may be repeated in it.
+    """
     if given is None or not given.is_dir():
         return given
-    names = [given / f"{photo.stem}{suffix}" for suffix in suffixes]
+    inside = given / folder if (given / folder).is_dir() else given
+    names = [inside / f"{photo.stem}{suffix}" for suffix in suffixes]
     return next((name for name in names if name.exists()), None)
 
 
@@ -274,6 +279,7 @@ def _plan_jobs(
     *,
     output: Path | None,
     out_dir: Path | None,
+    folder: Path,
     marks_in: Path | Literal["infrared"] | None,
     hints: Path | None,
     marks_out: Path | None,
@@ -293,11 +299,15 @@ def _plan_jobs(
     from restore.errors import PhotoError
     from restore.scan.output import output_format
 
-    target = output if output is not None else default_output(photo, out_dir, page=page)
+    target = (
+        output
+        if output is not None
+        else default_output(photo, None if out_dir is None else out_dir / folder, page=page)
+    )
     output_format(target)
     mask_name = f"{photo.stem}.marks.png"
     if marks_out is not None and (not single or marks_out.is_dir()):
-        marks_out = marks_out / mask_name
+        marks_out = marks_out / folder / mask_name
     if marks_out is not None and marks_out.suffix.lower() != ".png":
         raise PhotoError(f"{marks_out}: marks are written as .png")
     for path in (target, marks_out):
@@ -307,8 +317,10 @@ def _plan_jobs(
     job = Job(
         photo=photo,
         output=target,
-        marks_in=(marks_in if marks_in == "infrared" else _find_for(photo, marks_in, ".marks.png")),
-        hints=_find_for(photo, hints, ".hints.png", ".hints.json"),
+        marks_in=(
+            marks_in if marks_in == "infrared" else _find_for(photo, folder, marks_in, ".marks.png")
+        ),
+        hints=_find_for(photo, folder, hints, ".hints.png", ".hints.json"),
         marks_out=marks_out,
         compare=comparison,
         report=report_paths(target) if report else None,

@@ -54,6 +54,14 @@ def open_file(path: Path) -> Iterator[BinaryIO]:
         yield file
 
 
+def is_same_place(first: Path, second: Path) -> bool:
+    """Whether two paths lead to the same file, there or not."""
+    try:
+        return first.samefile(second)
+    except (OSError, ValueError):
+        return os.path.normcase(os.path.abspath(first)) == os.path.normcase(os.path.abspath(second))
+
+
 def examine(path: Path) -> tuple[str, int, int]:
     """A photograph's format by content, its size in bytes and its permissions.
 

@@ -69,18 +69,20 @@ class Photo:
         notices: Lines for the user.
     """
 
-    def __init__(self, path: Path, page: int | None = None) -> None:
+    def __init__(self, path: Path, page: int | None = None, *, is_mask: bool = False) -> None:
         """Open and check; `close` (or `with`) removes what a turned photograph may have left.
 
         Args:
             path: The file.
             page: Of several, from 1; None takes the first, or one of full resolution where the
                 first is a small copy.
+            is_mask: Whether it may be of one value almost everywhere, and pack well.
 
         Raises:
             PhotoError: If the file is no photograph that can be read, or has no such page.
         """
         self.path = path
+        self._is_mask = is_mask
         self.notices: list[str] = []
         self._upright: pyvips.Image | None = None
         self._folder: PrivateFolder | None = None
@@ -245,7 +247,8 @@ class Photo:
                 f"{self.path}: {width} x {height} px is beyond the limit of {MAX_SIDE_PX} px a "
                 f"side and {MAX_PIXELS // 1_000_000} megapixels; cut it into parts"
             )
-        if width * height > max(_BOMB_PIXELS, _BOMB_PIXELS_PER_BYTE * self.num_bytes):
+        is_bomb = width * height > max(_BOMB_PIXELS, _BOMB_PIXELS_PER_BYTE * self.num_bytes)
+        if is_bomb and not self._is_mask:
             raise PhotoError(
                 f"{self.path}: {width} x {height} px in {self.num_bytes} bytes is no photograph "
                 "but a decompression bomb"

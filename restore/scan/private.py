@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -21,7 +22,9 @@ else:
 
 PREFIX = ".restore-"
 _LOCK = "in-use"
-# Folders without a lock are being made just now, or are those of version 0.2.
+# What `tempfile` puts after the prefix.
+_RANDOM = r"[a-z0-9_]{8}"
+# An empty folder without a lock is being made just now, or was left so.
 _UNLOCKED_SECONDS = 24 * 3600
 
 
@@ -32,14 +35,20 @@ class PrivateFolder:
         path: Where it lies.
     """
 
-    def __init__(self, parent: Path) -> None:
+    def __init__(self, parent: Path, prefix: str = PREFIX) -> None:
         """Make it, and sweep away those of dead processes beside it.
+
+        Args:
+            parent: Where.
+            prefix: What its name begins with.
 
         Raises:
             OSError: If it can't be made.
         """
-        sweep(parent)
-        self._folder = tempfile.TemporaryDirectory(prefix=PREFIX, dir=parent)
+        sweep(parent, prefix)
+        self._folder = tempfile.TemporaryDirectory(
+            prefix=prefix, dir=parent, ignore_cleanup_errors=True
+        )
         self.path = Path(self._folder.name)
         self._lock = _lock(self.path / _LOCK, make=True)
 
@@ -54,15 +63,15 @@ class PrivateFolder:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
-        with contextlib.suppress(FileNotFoundError):
-            self._folder.cleanup()
+        self._folder.cleanup()
 
 
-def sweep(parent: Path) -> None:
-    """Remove private folders whose processes are dead."""
+def sweep(parent: Path, prefix: str = PREFIX) -> None:
+    """Remove private folders whose processes are dead, and nothing else of such a name."""
+    name = re.compile(re.escape(prefix) + _RANDOM)
     with contextlib.suppress(OSError), os.scandir(parent) as entries:
         for entry in entries:
-            if entry.name.startswith(PREFIX) and entry.is_dir(follow_symlinks=False):
+            if name.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
                 _sweep_one(Path(entry.path))
 
 
@@ -73,7 +82,7 @@ def _sweep_one(folder: Path) -> None:
             return
         if not (folder / _LOCK).exists():
             if time.time() - status.st_mtime > _UNLOCKED_SECONDS:
-                shutil.rmtree(folder, ignore_errors=True)
+                folder.rmdir()  # fails if there is anything in it
             return
         lock = _lock(folder / _LOCK, make=False)
         if lock is None:

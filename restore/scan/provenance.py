@@ -112,7 +112,7 @@ def read_origin(packet: bytes) -> Origin | None:
 
 def _parse(parameters: str) -> Origin:
     model, *rest = parameters.removeprefix(_START).split("; ")
-    settings = dict(pair.rsplit(" ", 1) for pair in (rest or [""])[0].split(", ") if " " in pair)
+    settings = dict(pair.split(" ", 1) for pair in (rest or [""])[0].split(", ") if " " in pair)
     return Origin(model, settings, dict(pair.split(" ", 1) for pair in rest[1:] if " " in pair))
 
 

@@ -25,8 +25,8 @@ from restore.web.preview import Subject
 from restore.web.shared import (
     Server,
     attachment,
+    check_output,
     in_thread,
-    name_output,
     read_form,
     read_hint_file,
     server_of,
@@ -98,7 +98,7 @@ async def _read_job(server: Server, request: Request, folder: Path) -> WebJob:
             await in_thread(open_photo, marks_in, server.desk.max_pixels)
     if hints and not server.restorer.network.takes_hints:
         raise RestoreError(NO_HINTS.format(server.restorer.name))
-    wanted = name_output(read_fields(fields, hints=hints), path.stem)
+    wanted = check_output(read_fields(fields, hints=hints))
     return WebJob(
         subject=Subject("api", path, folder, Edits()),
         kind="api",

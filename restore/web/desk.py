@@ -20,15 +20,17 @@ from restore.errors import PhotoError, RestoreError
 from restore.restorer import Restorer
 from restore.scan.formats import sniff
 from restore.scan.photo import Photo
+from restore.scan.private import PrivateFolder, sweep
 from restore.web.edits import Edits
 from restore.web.fields import Wanted
-from restore.web.folders import OwnFolder, sweep
 from restore.web.jobs import Kind, WebJob
 from restore.web.preview import Subject
 from restore.web.uploads import UnknownFormat
 from restore.web.worker import QueueFull, Worker
 
 MAX_UPLOADS = 500
+PREFIX = "restore-serve-"
+_HIDDEN_PREFIX = f".{PREFIX}"
 _MAX_JOBS = 1000
 _USUAL_PIXELS = 12_000_000
 _USUAL_PIXELS_PER_SECOND = 600_000.0
@@ -93,20 +95,20 @@ class Desk:
         self.album = album
         self.max_pixels = max_pixels
         self._recursive = recursive
-        self.own = OwnFolder(_temporary())
-        self._album_own: OwnFolder | None = None
+        self.own = _make_private(Path(tempfile.gettempdir()), PREFIX)
+        self._album_own: PrivateFolder | None = None
         self.entries: dict[str, Entry] = {}
         self.jobs: dict[str, WebJob] = {}
         self._pixels_per_second = _USUAL_PIXELS_PER_SECOND
         if album is not None:
-            sweep(album)
+            sweep(album, _HIDDEN_PREFIX)
             self.look_into_album()
 
     def close(self) -> None:
         """Remove everything private."""
-        self.own.remove()
+        self.own.close()
         if self._album_own is not None:
-            self._album_own.remove()
+            self._album_own.close()
 
     def look_into_album(self) -> None:
         """Take in photographs that came, and forget those that went."""
@@ -301,7 +303,7 @@ class Desk:
             return self.own.path
         assert self.album is not None
         if self._album_own is None:
-            self._album_own = OwnFolder(self.album, hidden=True)
+            self._album_own = _make_private(self.album, _HIDDEN_PREFIX)
         return self._album_own.path
 
     def _forget_old_results(self, photo_id: str) -> None:
@@ -342,8 +344,13 @@ def open_photo(path: Path, max_pixels: int) -> tuple[int, int]:
     return width, height
 
 
-def _temporary() -> Path:
-    """The folder for private folders, swept first."""
-    parent = Path(tempfile.gettempdir())
-    sweep(parent)
-    return parent
+def _make_private(parent: Path, prefix: str) -> PrivateFolder:
+    """A folder that only this user can enter, and that the next server sweeps if this one dies.
+
+    Raises:
+        RestoreError: If it can't be made.
+    """
+    try:
+        return PrivateFolder(parent, prefix)
+    except OSError as error:
+        raise RestoreError(f"{parent}: can't be written to ({error.strerror})") from error

@@ -26,7 +26,8 @@ class Wanted:
 
     Attributes:
         settings: Of the restoration.
-        output: Name of a file whose suffix decides the format; None: as the command would choose.
+        output: Name of a file whose suffix decides the format, or such a suffix without its dot;
+            None: as the command would choose.
         add_provenance: Whether the metadata say how the file came to be.
         quality: Of JPEG, WebP and AVIF.
     """
@@ -35,6 +36,12 @@ class Wanted:
     output: str | None = None
     add_provenance: bool = True
     quality: int | None = None
+
+    def name_output(self, stem: str) -> str | None:
+        """The file's name for a photograph of a stem."""
+        if self.output is None or "." in self.output:
+            return self.output
+        return f"{stem}.restored.{self.output}"
 
 
 def read_fields(

@@ -21,6 +21,7 @@ from restore.album.plan import Job, default_output
 from restore.errors import RestoreError
 from restore.events import Notice, Progress
 from restore.restorer import Restorer
+from restore.scan.metadata.sidecar import find_sidecar
 from restore.scan.photo import Photo
 from restore.settings import MarksMode
 from restore.web.edits import paint_marks
@@ -147,6 +148,10 @@ class WebJob:
             marks_in = self._write_marks(folder)
             mode: MarksMode = "add" if marks_in is None else "edit"
             settings = replace(settings, marks_mode=mode, hints=self.subject.edits.hints)
+        targets = self._targets(output)
+        for _, target in targets:
+            if not self.replace and os.path.lexists(target):
+                raise RestoreError(f"{target.name}: exists, and is never overwritten")
         job = Job(
             photo=photo,
             output=output,
@@ -159,14 +164,25 @@ class WebJob:
         if self.target is None:
             self.result = output
             return
-        put_in_place(output, self.target, replace=self.replace)
+        for written, target in targets:
+            if written.exists():
+                put_in_place(written, target, replace=self.replace)
         self.result = self.target
+
+    def _targets(self, output: Path) -> list[tuple[Path, Path]]:
+        """What lies in the job's own folder, and its final places: photograph and sidecar."""
+        if self.target is None:
+            return []
+        written = find_sidecar(self.subject.path, output)
+        placed = find_sidecar(self.subject.path, self.target)
+        sidecars = [(written[1], placed[1])] if written and placed else []
+        return [(output, self.target), *sidecars]
 
     def _output_name(self) -> str:
         if self.target is not None:
             return self.target.name
-        if self.wanted.output is not None:
-            return self.wanted.output
+        if (name := self.wanted.name_output(self.subject.path.stem)) is not None:
+            return name
         with contextlib.suppress(RestoreError):
             return default_output(self.subject.path).name
         return self.subject.path.name

@@ -6,7 +6,7 @@ import asyncio
 import re
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -166,8 +166,8 @@ def read_query(request: Request, *others: str) -> Wanted:
     return read_fields(fields)
 
 
-def name_output(wanted: Wanted, stem: str) -> Wanted:
-    """Make a whole name of an output that is only a suffix, as of `png`.
+def check_output(wanted: Wanted) -> Wanted:
+    """See that an output's name, or a suffix alone, can be written.
 
     Raises:
         RestoreError: If it is none that can be written.
@@ -176,9 +176,7 @@ def name_output(wanted: Wanted, stem: str) -> Wanted:
         return wanted
     name = check_name(wanted.output if "." in wanted.output else f"x.{wanted.output}")
     output_format(Path(name))
-    if "." not in wanted.output:
-        name = f"{stem}.restored{Path(name).suffix}"
-    return Wanted(wanted.settings, name, wanted.add_provenance, wanted.quality)
+    return replace(wanted, output=name if "." in wanted.output else wanted.output)
 
 
 def read_hint_file(upload: UploadFile, entry: Entry) -> tuple[Hint, ...]:

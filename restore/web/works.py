@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 from restore.errors import RestoreError
 from restore.web.desk import NotThere
 from restore.web.fields import FieldError, read_fields
-from restore.web.shared import attachment, name_output, server_of
+from restore.web.shared import attachment, check_output, server_of
 
 
 async def jobs(request: Request) -> Response:
@@ -29,12 +29,11 @@ async def jobs(request: Request) -> Response:
         raise FieldError("expected {photos: [...], kind: ..., settings: {...}}") from None
     if kind not in ("download", "album"):
         raise FieldError('kind: "download" or "album"')
-    wanted = read_fields(fields)
+    wanted = check_output(read_fields(fields))
     entries = [server.desk.entry(photo_id) for photo_id in dict.fromkeys(ids)]
     for entry in entries:
         with contextlib.suppress(RestoreError):  # the job itself says what is wrong
             await server.measure_size(entry)
-    wanted = name_output(wanted, entries[0].path.stem if entries else "")
     jobs = server.desk.add_jobs(entries, kind, wanted, again=again)
     return JSONResponse({"jobs": [job.describe() for job in jobs]}, 202)
 

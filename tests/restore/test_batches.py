@@ -259,15 +259,31 @@ def test_folders_of_killed_processes_are_swept(folder: Path) -> None:
         living.communicate()
 
 
-def test_folders_without_a_lock_are_swept_when_old(folder: Path) -> None:
-    """Those of version 0.2; one that is being made just now is left alone."""
-    for name, age in (("new", 0), ("old", 2 * 24 * 3600)):
-        place = folder / f"{PREFIX}{name}"
+def test_folders_that_are_not_ours_are_never_swept(folder: Path) -> None:
+    """Ours are of a random name and locked; of those without a lock only old, empty ones go."""
+    kept = [f"{PREFIX}points", f"{PREFIX}new_new_", f"{PREFIX}full_old", f"{PREFIX}serve-abcdefgh"]
+    for name in (*kept, f"{PREFIX}old_old_"):
+        place = folder / name
         place.mkdir()
-        (place / "rows").write_bytes(b"x")
-        os.utime(place, (time.time() - age,) * 2)
+        if not name.endswith("_"):
+            (place / "photo.jpg").write_bytes(b"x")
+        if not name.endswith("new_"):
+            os.utime(place, (time.time() - 2 * 24 * 3600,) * 2)
+    locked = folder / f"{PREFIX}holidays"
+    locked.mkdir()
+    (locked / "in-use").touch()  # our lock, but no name of ours
+    locked.rename(folder / f"{PREFIX}my-holidays")
     PrivateFolder(folder).close()
-    assert [path.name for path in folder.iterdir()] == [f"{PREFIX}new"]
+    assert {path.name for path in folder.iterdir()} == {*kept, f"{PREFIX}my-holidays"}
+    dead = PrivateFolder(folder, "restore-serve-")
+    os.close(dead._lock)
+    alive = PrivateFolder(folder, "restore-serve-")
+    assert not dead.path.exists()
+    dead._lock = None
+    dead.close()
+    PrivateFolder(folder, "restore-serve-").close()
+    assert alive.path.exists()
+    alive.close()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux' /dev/full")

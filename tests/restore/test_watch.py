@@ -18,6 +18,7 @@ from photo_zoo import MODELS, draw_photo, write_pillow
 from PIL import Image
 
 from restore.album.watch import LEDGER_NAME, Plan, Watch
+from restore.settings import RestoreSettings
 
 _ENV = {**os.environ, "OMP_NUM_THREADS": "1"}
 
@@ -76,12 +77,12 @@ def test_half_a_file_is_tried_again_when_it_changes(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(_png()[:500])
     (photo,) = watch.find_complete(0)
     with pytest.raises(Exception, match="damaged"):
-        watch.plan_job(photo)
+        watch.plan_job(photo, RestoreSettings())
     watch.note(photo, done=False)
     assert _complete(watch, 9) == []
     (tmp_path / "a.png").write_bytes(_png())
     assert _complete(watch, 10) == ["a.png"]
-    assert watch.plan_job(photo) is not None
+    assert watch.plan_job(photo, RestoreSettings()) is not None
 
 
 def test_ledger_outlives_a_restart_and_a_moved_result(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from restore.errors import OutputError
 from restore.scan.metadata.areas import Turning
 from restore.scan.metadata.xmp import set_upright
+from restore.scan.opening import is_same_place
 
 _MAX_BYTES = 64 << 20
 
@@ -14,7 +15,8 @@ _MAX_BYTES = 64 << 20
 def find_sidecar(photo: Path, output: Path) -> tuple[Path, Path] | None:
     """The `.xmp` beside a photograph, and where its copy goes; None if there is none.
 
-    Both ways of naming are known: `photo.xmp` (Adobe) and `photo.jpg.xmp` (darktable).
+    Both ways of naming are known: `photo.xmp` (Adobe) and `photo.jpg.xmp` (darktable). By the
+    first, `photo.png` would have the same as `photo.jpg`; then the copy is named by the second.
     """
     for suffix in (".xmp", ".XMP"):
         long_name = photo.with_name(photo.name + suffix)
@@ -22,7 +24,10 @@ def find_sidecar(photo: Path, output: Path) -> tuple[Path, Path] | None:
             return long_name, output.with_name(output.name + suffix)
         short_name = photo.with_suffix(suffix)
         if _is_file(short_name):
-            return short_name, output.with_suffix(suffix)
+            target = output.with_suffix(suffix)
+            if is_same_place(target, short_name):
+                target = output.with_name(output.name + suffix)
+            return short_name, target
     return None
 
 

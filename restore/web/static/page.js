@@ -37,6 +37,7 @@ strengths.addEventListener("change", () => {
 async function open(id) {
   let photo;
   try {
+    await sendNow().catch(complain);
     photo = await askJson(`/api/photos/${id}`);
   } catch (error) {
     complain(error);
@@ -201,28 +202,64 @@ function stale() {
   return current.edits.marking.length < (current.sent ?? 0);
 }
 
+let waiting = null; // the photograph of which the server doesn't know the newest edits
 let sendTimer = 0;
+let sending = Promise.resolve();
 function send() {
   forgetMeasure();
-  clearTimeout(sendTimer);
   busy("…");
-  sendTimer = setTimeout(() => sendEdits(current?.id), 500);
+  waiting = current;
+  clearTimeout(sendTimer);
+  sendTimer = setTimeout(() => sendNow().catch(complain), 500);
 }
 
-const sendEdits = newestOnly(async (id) => {
-  if (!current || current.id !== id) return;
+/** Send what waits, whichever photograph is open by then; settles when the server knows it. */
+function sendNow() {
+  clearTimeout(sendTimer);
+  const photo = waiting;
+  waiting = null;
+  if (!photo) return sending;
+  const sent = sending.then(() => sendEdits(photo));
+  sending = sent.catch(() => {});
+  return sent;
+}
+
+async function sendEdits(photo) {
+  const { length } = photo.edits.marking;
   try {
-    const length = current.edits.marking.length;
-    const { revision } = await sendJson("PUT", `/api/photos/${id}/edits`, current.edits.json);
-    if (current.id !== id) return;
-    current.revision = revision;
-    current.sent = length;
-    await refresh(id);
+    photo.revision = (await sendJson("PUT", editsPath(photo), photo.edits.json)).revision;
+    photo.sent = length;
   } catch (error) {
     busy("");
-    complain(error);
+    if (current === photo) waiting = photo;
+    throw error;
   }
+  if (current === photo) refresh(photo.id);
+}
+
+function editsPath(photo) {
+  return `/api/photos/${photo.id}/edits`;
+}
+
+addEventListener("pagehide", () => {
+  if (!waiting) return;
+  const headers = { "Content-Type": "application/json" };
+  const body = JSON.stringify(waiting.edits.json);
+  fetch(editsPath(waiting), { method: "PUT", headers, body, keepalive: true }).catch(() => {});
 });
+
+for (const id of ["marks-save", "hints-save"]) {
+  at(id).addEventListener("click", async (event) => {
+    if (!waiting) return;
+    event.preventDefault();
+    try {
+      await sendNow();
+      at(id).click();
+    } catch (error) {
+      complain(error);
+    }
+  });
+}
 
 function showEdits() {
   const edits = current?.edits;
@@ -394,6 +431,7 @@ at("measure").addEventListener("click", () => measure().catch(complain));
 async function start(ids, kind, again) {
   const settings = { ...strengths.fields };
   if (kind === "download" && at("format").value) settings.output = at("format").value;
+  await sendNow();
   const answer = await sendJson("POST", "/api/jobs", { photos: ids, kind, settings, again });
   await poll();
   return answer.jobs;
@@ -440,6 +478,7 @@ album.addEventListener("cancel", async () => {
 });
 album.addEventListener("cancel-one", (event) => cancelJob(event.detail));
 album.addEventListener("remove", async (event) => {
+  if (waiting?.id === event.detail) waiting = null;
   try {
     await ask(`/api/photos/${event.detail}`, { method: "DELETE" });
     if (current?.id === event.detail) {

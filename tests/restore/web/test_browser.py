@@ -244,6 +244,37 @@ def test_brush_adds_erases_and_undoes(page: Page, server: Client) -> None:
     page.page.keyboard.press("v")
 
 
+def test_stroke_is_kept_whatever_comes_next(page: Page, server: Client) -> None:
+    """At once another photograph, a reload, or the result: the server knows it first."""
+    page.choose("a.png", _photo())
+    first = page.page.evaluate("location.hash.slice(1)")
+    page.choose("b.png", _photo())
+    page.page.keyboard.press("b")
+
+    def paint(x: int) -> None:
+        page.page.mouse.click(*page.place(x, 100))
+
+    paint(100)
+    page.page.evaluate(f"location.hash = '{first}'")
+    page.shown("a.png")
+    page.page.go_back()
+    page.shown("b.png")
+    assert _marks(server, page)[100, 100] == 255
+    page.page.keyboard.press("b")
+    paint(200)
+    page.page.reload()
+    page.shown("b.png")
+    assert _marks(server, page)[100, 200] == 255
+    page.page.keyboard.press("b")
+    paint(300)
+    with page.page.expect_download():
+        page.page.click("#download")
+    paths = [address.removeprefix(server.address) for address in page.requests]
+    sent = [i for i, path in enumerate(paths) if path.endswith("/edits")]
+    assert sent[-1] < paths.index("/api/jobs")
+    assert _marks(server, page)[100, 300] == 255
+
+
 def test_saved_marks_are_loaded_again(page: Page, server: Client, tmp_path: Path) -> None:
     """Save, clear, load: the same marks."""
     page.choose("a.png", _photo())

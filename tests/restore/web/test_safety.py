@@ -18,7 +18,7 @@ from PIL import Image
 from running import Client, encode_form, running_server
 
 from restore.web.app import Limits
-from restore.web.folders import PREFIX, OwnFolder, sweep
+from restore.web.desk import PREFIX
 
 
 @pytest.fixture(scope="module")
@@ -237,17 +237,6 @@ def test_uploads_are_private_and_removed_at_the_end(tmp_path: Path, monkeypatch)
         assert client.delete(f"/api/photos/{photo['id']}").status == 200
         assert sorted(own.rglob("*")) == before
     assert list(tmp_path.iterdir()) == []
-
-
-def test_sweep_spares_a_server_that_runs(tmp_path: Path) -> None:
-    """What a dead one left goes, a living one's stays."""
-    alive = OwnFolder(tmp_path)
-    dead = OwnFolder(tmp_path, hidden=True)
-    (dead.path / "photo").write_bytes(b"half")
-    dead._lock.close()
-    assert sweep(tmp_path) == 1
-    assert list(tmp_path.iterdir()) == [alive.path]
-    alive.remove()
 
 
 @pytest.mark.slow
