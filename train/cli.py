@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
+from click.core import ParameterSource
 
 from degrade.errors import DegradeError
 from restore.errors import RestoreError
@@ -91,7 +92,7 @@ def main() -> None:
     is_flag=True,
     help="Start the encoders of global branch and colour network from ImageNet weights.",
 )
-@click.option("--seed", type=click.IntRange(min=0), help="Instead of the preset's seed.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Instead of the preset's seed.")
 @click.option("--force", is_flag=True, help="Replace the run that is there.")
 @_explain_errors
 def run(
@@ -121,7 +122,10 @@ def run(
     """  # noqa: D301 - click wants the backspace itself
     out = out or old_out
     if resume is not None:
-        if out or init or without or pretrained or seed is not None or minutes:
+        source = click.get_current_context().get_parameter_source("preset")
+        is_preset = source is not ParameterSource.DEFAULT
+        others = (out, init, without, pretrained, minutes, force, is_preset)
+        if any(others) or seed is not None:
             raise click.UsageError("--resume takes no other options: the run goes on as it began")
         from train.run.run import resume_run
 

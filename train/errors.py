@@ -1,5 +1,7 @@
 """What `train` raises: one line each, saying what is wrong and what to do."""
 
+import re
+
 
 class TrainError(Exception):
     """Base of every error that `train` raises on purpose; its message is one line."""
@@ -29,10 +31,17 @@ class DivergenceError(TrainError):
     """Training went astray; the last good state is kept."""
 
 
+# Of an error of ours, as the traceback of a worker process names it.
+_CLASS = re.compile(r"^(degrade|restore|train)\.errors\.\w+: ")
+
+
 def last_line(error: BaseException) -> str:
-    """The words of an error in one line; fastai puts some of its own on lines before them."""
+    """The words of an error in one line; fastai puts some of its own on lines before them.
+
+    So do worker processes, with their whole traceback.
+    """
     lines = str(error).splitlines() or [type(error).__name__]
-    return lines[-1].strip()
+    return _CLASS.sub("", lines[-1].strip())
 
 
 def shorten(error: BaseException) -> str:

@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
 
 from train.errors import ConfigError, RunError
 
@@ -112,6 +113,17 @@ def unite(mean: Tensor) -> Tensor:
     average of the gradients over the processes, taken after the backward pass, does the rest.
     """
     return mean + (average(mean) - mean).detach() if dist.is_initialized() else mean
+
+
+def average_whole(value: Tensor) -> Tensor:
+    """Mean over the processes of a tensor that each goes on with in its own way, gradient and all.
+
+    Unlike after `unite`, the gradients of all processes flow back into each one's value.
+    """
+    if not dist.is_initialized():
+        return value
+    with _explain_loss():
+        return all_reduce(value) / count()  # type: ignore[no-untyped-call]
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:

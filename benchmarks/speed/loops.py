@@ -26,10 +26,11 @@ from train.data.pairs import StagePairs
 from train.fastai_names import Callback
 from train.losses.fidelity import FidelityLoss
 from train.run.callbacks import Autocast
-from train.run.learner import Networks, build_learner, build_schedule, choose_learners, share_rate
+from train.run.learner import Networks, build_learner, build_schedule, choose_learners
 from train.run.log import RunLog
 from train.run.order import Order
 from train.run.pace import Pace, Stopper
+from train.run.rates import share_rate
 from train.run.stage import build_step_callbacks
 from train.run.state import Position
 

@@ -7,6 +7,7 @@ so the orientation is read here and applied here.
 from __future__ import annotations
 
 import math
+import re
 import struct
 from typing import NamedTuple
 
@@ -23,6 +24,9 @@ _REDUCED_FLAGS = {
     4: cv2.IMREAD_REDUCED_COLOR_4,
     8: cv2.IMREAD_REDUCED_COLOR_8,
 }
+# Those that stand alone left out, and what isn't one within a scan.
+_JPEG_MARKER = re.compile(rb"\xff+[^\x00\x01\xff\xd0-\xd8]")
+_JPEG_END = 0xD9
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 MIN_COLORFULNESS = 15.0
 """Photographs below this are grey or nearly: Hasler and Süsstrunk's "not colourful"."""
@@ -158,10 +162,23 @@ def _turn_upright(photo: Photo, orientation: int) -> Photo:
 
 def _check_whole(data: bytes, header: Header) -> None:
     """Refuse files that were cut off: decoders fill the missing part with grey in silence."""
-    if header.kind == "jpeg" and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
+    if header.kind == "jpeg" and not _has_end(data):
         raise UnreadablePhoto("a JPEG that was cut off")
     if header.kind == "png" and data.rfind(b"IEND") < 0:
         raise UnreadablePhoto("a PNG that was cut off")
+
+
+def _has_end(data: bytes) -> bool:
+    """Whether a JPEG's first picture ends; what follows, as of moving pictures, doesn't count."""
+    at = 2
+    while found := _JPEG_MARKER.search(data, at):
+        if data[found.end() - 1] == _JPEG_END:
+            return True
+        if found.end() + 2 > len(data):
+            break
+        (length,) = struct.unpack_from(">H", data, found.end())
+        at = found.end() + length
+    return False
 
 
 def _read_jpeg(data: bytes) -> Header | None:

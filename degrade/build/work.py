@@ -49,9 +49,10 @@ def open_work(out: Path, force: bool) -> Iterator[Path]:
         if not alone:
             raise StoreError(f"{out}: another build is writing here; wait for it")
         try:
-            if force and not (out / MANIFEST_NAME).exists():
-                clear_results(out)
+            if force:
                 (work / SETTINGS_NAME).unlink(missing_ok=True)
+                if not (out / MANIFEST_NAME).exists():
+                    clear_results(out)
             yield work
         finally:
             if not (work / SETTINGS_NAME).exists():

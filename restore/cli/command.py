@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -164,7 +165,7 @@ def main(
         output, out_dir = None, output
     everything = list(find_photos(photos, recursive=recursive, out_dir=out_dir))
     found = [one for one in everything if not isinstance(one, PassedOver)]
-    single = len(photos) == 1 and not photos[0].is_dir() and len(found) == 1
+    single = len(photos) == 1 and not os.path.isdir(photos[0]) and len(found) == 1
     if output is not None and not single:
         raise click.BadParameter(
             f"{output} names a file, for one photograph; for several name a folder, as in "
@@ -271,7 +272,8 @@ def _print_any_name() -> None:
 
 
 def _names_folder(output: Path) -> bool:
-    return output.is_dir() or (not output.suffix and not output.exists())
+    # Unlike paths, these don't raise where the name is too long.
+    return os.path.isdir(output) or (not output.suffix and not os.path.exists(output))
 
 
 def _plan_jobs(

@@ -122,8 +122,9 @@ class RowFile:
             file.write(np.ascontiguousarray(rows).data)
 
     def remove(self) -> None:
-        """Free the disk space."""
-        self._path.unlink(missing_ok=True)
+        """Free the disk space, where what libvips may still hold open can be removed."""
+        with contextlib.suppress(OSError):
+            self._path.unlink()
 
     def image(self, *, is_grey: bool) -> pyvips.Image:
         """The rows as an image."""

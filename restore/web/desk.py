@@ -186,13 +186,14 @@ class Desk:
         for entry in entries:
             if entry.id in active:
                 continue
-            target = None
+            target, problem = None, ""
             if kind == "album":
-                target = self.target(entry)
-                if target.exists() and not again:
+                try:
+                    target = self.target(entry)
+                except RestoreError as error:
+                    problem = str(error)
+                if target is not None and target.exists() and not again:
                     continue
-                if target.exists() and target.samefile(entry.path):
-                    raise RestoreError(f"{entry.path.name}: is never overwritten")
             jobs.append(
                 WebJob(
                     subject=entry.subject,
@@ -205,6 +206,7 @@ class Desk:
                     else entry.size[0] * entry.size[1],
                     target=target,
                     replace=again,
+                    problem=problem,
                 )
             )
         self.worker.add(*jobs)
@@ -235,12 +237,19 @@ class Desk:
         """Where a photograph of the album goes.
 
         Raises:
-            RestoreError: If it isn't in the album.
+            RestoreError: If it isn't in the album, or another one goes there.
         """
         if not entry.in_album:
             raise RestoreError(f"{entry.path.name}: lies in no folder of the album; download it")
         if entry.target is None:
-            entry.target = default_output(entry.path)
+            target = default_output(entry.path)
+            for other in self.entries.values():
+                if other.target == target:
+                    raise RestoreError(
+                        f"{entry.path.name}: {target.name} is the result of {other.path.name}; "
+                        "rename one of them, or download it"
+                    )
+            entry.target = target
         return entry.target
 
     def hide_paths(self, text: str) -> str:

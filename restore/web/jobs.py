@@ -46,6 +46,7 @@ class WebJob:
         scratch: Private folder on the disk of the result.
         target: The result's final place; None leaves it in the job's own folder.
         replace: Whether a result that is there goes.
+        problem: Why it can't be done, if that is known already.
         marks_in: Marks that came as a file, as the command takes them.
         id: Of this job.
         state: "queued", "running", "done", "failed" or "cancelled".
@@ -66,6 +67,7 @@ class WebJob:
     num_pixels: int = 0
     target: Path | None = None
     replace: bool = False
+    problem: str = ""
     marks_in: Path | None = None
     id: str = field(default_factory=lambda: secrets.token_urlsafe(12))
     state: str = "queued"
@@ -81,6 +83,10 @@ class WebJob:
         """Restore, yielding after every tile."""
         if self.cancelled:
             self._end("cancelled")
+            return
+        if self.problem:
+            self.error = self.problem
+            self._end("failed")
             return
         self.state = "running"
         started = time.monotonic()

@@ -12,6 +12,7 @@ from store_photos import build_small, encode, fill_folder, make_lsun, paint_phot
 from degrade import PairReader
 from degrade.build.options import BuildOptions
 from degrade.build.plan import find_split
+from degrade.build.work import SETTINGS_NAME
 from degrade.errors import SourceError, StoreError
 
 
@@ -281,6 +282,18 @@ def test_finished_build_is_only_overwritten_by_force(photos: Path, tmp_path: Pat
     build_small(photos, out, seed=8, limit=4, force=True)
     assert len(PairReader(out)) == 4
     assert len(list(out.glob("*.lmdb"))) <= 2
+
+
+def test_force_overcomes_what_a_kill_left_beside_a_finished_build(
+    photos: Path, tmp_path: Path
+) -> None:
+    """Killed after the manifest was written, the settings of the build are there still."""
+    out = tmp_path / "pairs"
+    build_small(photos, out)
+    (out / ".building").mkdir()
+    (out / ".building" / SETTINGS_NAME).write_text("{}")
+    build_small(photos, out, seed=9, force=True)
+    assert PairReader(out).manifest.seed == 9
 
 
 def test_force_keeps_the_old_build_if_the_source_is_no_good(photos: Path, tmp_path: Path) -> None:

@@ -51,6 +51,20 @@ def test_decode_refuses_files_that_were_cut_off(suffix: str) -> None:
         decode_photo(data[: len(data) * 2 // 3], 48)
 
 
+def test_decode_takes_jpegs_with_something_behind_them() -> None:
+    """Phones append films and depth maps, whatever bytes those hold; cut off is cut off still."""
+    data = encode(paint_photo(4))
+    tails = [b"\xff\xda", b"\xff\xd8\xff\xda\0\x08", bytes(range(256)) * 40 + b"\xff\xda"]
+    for tail in tails:
+        assert np.array_equal(decode_photo(data + tail, 48), decode_photo(data, 48))
+    file = io.BytesIO()
+    Image.fromarray(paint_photo(4)).save(file, "JPEG", progressive=True, quality=95)
+    whole = file.getvalue()
+    assert decode_photo(whole + b"\xff\xda", 48).shape == paint_photo(4).shape
+    with pytest.raises(UnreadablePhoto, match="cut off"):
+        decode_photo(whole[:-2], 48)
+
+
 @pytest.mark.parametrize("data", [b"", b"not an image", b"\xff\xd8\xff", b"II*\0", b"RIFF....WEBP"])
 def test_decode_refuses_what_is_no_image(data: bytes) -> None:
     """Bytes that only begin like an image are refused too."""

@@ -13,13 +13,18 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from photo_zoo import MODELS, draw_photo, write_pillow
 from PIL import Image
 
+from restore.album.job import read_mask
 from restore.cli import main
+from restore.errors import PhotoError
+from restore.hints import Hint, write_hints
 from restore.scan.metadata.read import read_metadata
+from restore.scan.photo import Photo
 from restore.scan.private import PREFIX, PrivateFolder
 from restore.scan.provenance import read_origin
 
@@ -53,6 +58,16 @@ def test_name_too_long_fails_by_itself(folder: Path) -> None:
     assert len(list(folder.glob("[az].restored.jpg"))) == 2
     assert "1 photograph failed" in result.stderr
     assert "the name is too long" in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [["x" * 300], ["a.jpg", "-o", "x" * 300 + ".jpg"]])
+def test_impossible_name_is_one_line(arguments: list[str], folder: Path) -> None:
+    """Of the photograph, or of the result."""
+    _photo("a.jpg")
+    result = _run(*arguments)
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1].count("the name is too long") == 1
+    assert isinstance(result.exception, SystemExit)
 
 
 def test_long_side_results_fail_by_themselves(folder: Path) -> None:
@@ -157,6 +172,106 @@ def test_copy_is_done_if_it_is_the_same(folder: Path) -> None:
     assert _run("a.jpg", "--strength", "0").exit_code == 0
     photo.write_bytes(photo.read_bytes() + b"\0")
     assert _run("a.jpg", "--strength", "0").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["-o", "b.png", "--marks-out", "a.png"],
+        ["-o", "b.png", "--marks-in", "mask.png", "--marks-out", "mask.png"],
+        ["-o", "b.png", "--marks-out", "b.png"],
+        ["-o", "b.jpg", "--compare", "--marks-out", "../here/b.compare.jpg"],
+    ],
+)
+def test_nothing_is_overwritten_that_is_read_or_written(options: list[str], folder: Path) -> None:
+    """Not even with --force: marks over the photograph, over the mask, over the result."""
+    here = folder / "here"
+    here.mkdir()
+    os.chdir(here)
+    _photo("a.png"), _photo("mask.png")
+    before = {path.name: path.read_bytes() for path in here.iterdir()}
+    assert _run("a.png", *options, "--force").exit_code == 1
+    assert {path.name: path.read_bytes() for path in here.iterdir()} == before
+
+
+def test_comparison_never_takes_the_place_of_a_photograph(folder: Path) -> None:
+    """Of one restored in the same run."""
+    photo = _photo("a.restored.compare.jpg")
+    before = photo.read_bytes()
+    Path("x.compare.jpg").symlink_to("x.jpg")
+    _photo("x.jpg")
+    assert _run("x.jpg", "-o", "x.png", "--compare", "--force").exit_code == 1
+    assert Path("x.jpg").exists()
+    assert photo.read_bytes() == before
+
+
+def test_side_results_of_one_run_do_not_clash(folder: Path) -> None:
+    """Masks repeat the folders; two comparisons of one name fail before anything is restored."""
+    _photo("al/1/a.png"), _photo("al/2/a.png", 99)
+    _photo("masks/2/a.marks.png")
+    assert _run("al", "--recursive", "-o", "out", "--marks-out", "found").exit_code == 0
+    assert sorted(str(p.relative_to("found")) for p in Path("found").rglob("*.png")) == [
+        *("1/a.marks.png", "2/a.marks.png")
+    ]
+    result = _run("al", "--recursive", "-o", "with", "--marks-in", "masks", "--json")
+    marks = [
+        read_origin(read_metadata(Path("with", name, "a.restored.png")).xmp) for name in ("1", "2")
+    ]
+    assert result.exit_code == 0
+    assert ["marks" in origin.inputs for origin in marks if origin is not None] == [False, True]
+    _photo("b.jpg"), _photo("b.png")
+    result = _run("b.jpg", "b.png", "--compare")
+    assert result.exit_code == 1
+    assert "b.restored.compare.jpg is written for another photograph already" in result.stderr
+    assert len(list(folder.glob("b.restored.*"))) == 2
+
+
+def test_hints_that_are_given_again_are_done(folder: Path) -> None:
+    """By --color-at and by --hints, several of them."""
+    _photo("a.jpg")
+    places = ["--color-at", "3,4=#2f6b3c", "--color-at", "50%,60%=#a8c4e0"]
+    write_hints((Hint(3, 4, (47, 107, 60)),), Path("h.json"), width=200, height=100)
+    for options in (places, [*places, "--hints", "h.json"]):
+        output = f"out{len(options)}"
+        for word in ("1 restored", "1 skipped"):
+            result = _run(folder / "a.jpg", "-o", output, *options, model=())
+            assert result.exit_code == 0, result.stderr
+            done = len(list(Path(output).iterdir()))
+            assert done == 1
+            assert ("done already" in result.stderr) == (word == "1 skipped")
+
+
+def test_all_pages_that_are_not_to_change_are_copied(folder: Path) -> None:
+    """With --strength 0 the whole file, not its first page so often."""
+    pages = [Image.fromarray(draw_photo() // 2 + shade) for shade in (0, 40, 80)]
+    pages[0].save("a.tif", save_all=True, append_images=pages[1:])
+    assert _run("a.tif", "--pages", "all", "--strength", "0").exit_code == 0
+    assert Path("a.restored.tif").read_bytes() == Path("a.tif").read_bytes()
+
+
+def test_original_keeps_its_own_sidecar(folder: Path) -> None:
+    """Where the result's would have the same name, it is named after the whole result."""
+    _photo("a.jpg", exif=b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0")
+    packet = (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '
+        'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
+        'xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
+    )
+    Path("a.xmp").write_text(packet)
+    assert _run("a.jpg", "-o", "a.png").exit_code == 0
+    assert Path("a.xmp").read_text() == packet
+    assert 'tiff:Orientation="1"' in Path("a.png.xmp").read_text()
+
+
+def test_mask_may_be_nearly_all_black(folder: Path) -> None:
+    """Large, and of few bytes: no decompression bomb, as a photograph would be."""
+    mask = np.zeros((7200, 7200), np.uint8)
+    mask[100:200, 100:200] = 255
+    Image.fromarray(mask).save("m.png")
+    assert Path("m.png").stat().st_size * 500 < mask.size
+    assert read_mask(Path("m.png")).sum() == mask.sum()
+    with pytest.raises(PhotoError, match="decompression bomb"):
+        Photo(Path("m.png"))
 
 
 def test_history_says_what_the_result_was_made_of(folder: Path) -> None:

@@ -18,6 +18,7 @@ from photo_zoo import MODELS, draw_photo, write_pillow
 from PIL import Image
 
 from restore.album.watch import LEDGER_NAME, Plan, Watch
+from restore.errors import PhotoError
 from restore.settings import RestoreSettings
 
 _ENV = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -95,6 +96,21 @@ def test_ledger_outlives_a_restart_and_a_moved_result(tmp_path: Path) -> None:
     assert _complete(again, 0) == []
     (tmp_path / LEDGER_NAME).write_text("nonsense")
     assert _complete(Watch(Plan(folder=tmp_path, settle_s=0)), 0) == ["a.png"]
+
+
+def test_photograph_whose_place_is_taken_waits_and_is_told(tmp_path: Path) -> None:
+    """Another scan of the same name, or one that would be named the same, is never called done."""
+    watch = Watch(Plan(folder=tmp_path, settle_s=0))
+    write_pillow("P")(tmp_path / "a.gif")
+    shutil.copy(tmp_path / "a.gif", tmp_path / "a.restored.png")  # says nothing of what it is of
+    (photo,) = watch.find_complete(0)
+    with pytest.raises(PhotoError, match=r"a\.restored\.png exists and [^\n]+"):
+        watch.plan_job(photo, RestoreSettings())
+    watch.note(photo, done=False)
+    assert _complete(watch, 1) == []
+    (tmp_path / "a.restored.png").unlink()
+    assert _complete(watch, 2) == ["a.gif"]
+    assert watch.plan_job(photo, RestoreSettings()) is not None
 
 
 def test_own_results_are_no_input(tmp_path: Path) -> None:

@@ -19,12 +19,15 @@ def train(*arguments: str) -> tuple[int, str]:
 
 
 def run_all(pairs: str, presets: Path, runs: Path) -> None:
-    """A run that can't be shared, a fresh one, and one that a single process began."""
+    """A run that can't be shared, fresh ones, and one that a single process began."""
     results = {
         "uneven": train(
             pairs, "--out", str(runs / "uneven"), "--preset", str(presets / "odd.toml")
         ),
         "fresh": train(pairs, "--out", str(runs / "fresh"), "--preset", str(presets / "even.toml")),
+        "close": train(
+            pairs, "--out", str(runs / "close"), "--preset", str(presets / "close.toml")
+        ),
         "resumed": train("--resume", str(runs / "killed")),
     }
     (runs / f"results-{parallel.get_rank()}.json").write_text(json.dumps(results))

@@ -30,7 +30,8 @@ from train.measure.classifier import Judge
 from train.measure.color import COLOR_COLUMNS, lay_chroma, measure_colors
 from train.network.checkpoint import load_generator, save_generator
 from train.network.generator import Generator
-from train.run.learner import build_networks, choose_learners, share_rate
+from train.run.learner import build_networks, choose_learners
+from train.run.rates import share_rate
 from train.run.run import Run, resume_run
 
 pytestmark = pytest.mark.usefixtures("one_thread", "classifier")

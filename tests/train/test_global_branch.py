@@ -31,6 +31,7 @@ from train.network.global_branch import (
     adjust_by_grid,
     reduce_photo,
 )
+from train.run.find_lr import find_rate
 from train.run.learner import BranchOnly, build_networks, choose_learners
 from train.run.run import Run
 
@@ -383,6 +384,14 @@ def test_missing_classifier_is_one_line_and_changes_nothing(
         assert "\n" not in str(e.value)
     assert not (tmp_path / "new").exists()
     assert (tmp_path / "old" / "state.pt").read_text() == "hours of work"
+
+
+def test_range_test_tries_the_rates_that_it_says(pairs: Path) -> None:
+    """The last group of the optimiser has a third of them; and a loss that rises is the point."""
+    config = msgspec.structs.replace(RUN, stages=RUN.stages[1:])
+    _, tried = find_rate(config, pairs, num_steps=60)
+    assert tried[0][0] == pytest.approx(1e-6)
+    assert tried[-1][0] > 1e-4
 
 
 def test_resumed_run_needs_no_classifier(monkeypatch: pytest.MonkeyPatch) -> None:

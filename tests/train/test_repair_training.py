@@ -31,6 +31,7 @@ GENERATOR = GeneratorConfig(
     widths=(8, 16), encoder_blocks=(1, 1), decoder_blocks=(1,), tone_scale=0,
     marks_widths=(8, 8), marks_blocks=(1, 1),
 )  # fmt: skip
+SEVEN_SCALES = {"widths": (8,) * 7, "encoder_blocks": (1,) * 7, "decoder_blocks": (1,) * 6}
 MARKS = StageConfig(
     kind="marks", size_px=32, batch=4, steps=4, time_frac=1, lr=1e-3, undamaged_prob=0.3
 )
@@ -235,7 +236,9 @@ def test_preset_has_the_sizes_of_the_shipped_network() -> None:
         ({"undamaged_prob": 0.5, "marked_prob": 0.6}, {}, "exceed 1"),
         ({"kind": "marks"}, {"generator": TINY.generator}, "marks_widths"),
         ({"kind": "detail-adversarial"}, {"generator": TINY.generator}, "marks_widths"),
-        ({"undamaged_prob": 0.5}, {"weights": TINY.weights}, "not with consistency"),
+        ({"undamaged_prob": 0.5}, {"weights": TINY.weights}, "undamaged_prob: not with consist"),
+        ({"marked_prob": 0.5}, {"weights": TINY.weights}, "marked_prob: not with consistency"),
+        ({}, {"generator": replace(GENERATOR, **SEVEN_SCALES)}, "multiples of 128 px"),
     ],
 )
 def test_config_refuses_stages_that_can_not_be(

@@ -66,11 +66,27 @@ def test_a_second_run_needs_force(pairs: Path, preset: Path, tmp_path: Path) -> 
     """A folder that isn't empty is refused, and kept as it was."""
     out = tmp_path / "run"
     out.mkdir()
-    (out / "notes.txt").write_text("mine")
+    (out / "config.json").write_text("{}")
+    (out / "notes.json").write_text("mine")
     done = call_train("run", pairs, "-o", out, "--preset", preset)
     assert done.exit_code == 1
     assert "--force" in done.stderr
-    assert [p.name for p in out.iterdir()] == ["notes.txt"]
+    assert sorted(p.name for p in out.iterdir()) == ["config.json", "notes.json"]
+    assert call_train("run", pairs, "-o", out, "--preset", preset, "--force").exit_code == 0
+    assert (out / "notes.json").read_text() == "mine"
+
+
+def test_folder_without_a_run_is_never_taken(pairs: Path, preset: Path, tmp_path: Path) -> None:
+    """Not even by force: the pairs themselves, or any other folder."""
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "package.json").write_text("mine")
+    for folder in (pairs, other):
+        before = sorted(folder.rglob("*"))
+        done = call_train("run", pairs, "-o", folder, "--preset", preset, "--force")
+        assert done.exit_code == 1
+        assert "holds no run" in done.stderr
+        assert sorted(folder.rglob("*")) == before
 
 
 def test_missing_pairs_are_one_line_and_leave_nothing(preset: Path, tmp_path: Path) -> None:
@@ -134,6 +150,9 @@ def test_resume_without_a_run_is_refused(tmp_path: Path) -> None:
         ),
         (["export", "."], "-o OUTPUT"),
         (["find-lr", "pairs", "--steps", "3"], "--steps"),
+        (["run", "--resume", "run", "--force"], "takes no other options"),
+        (["run", "--resume", "run", "--preset", "cpu"], "takes no other options"),
+        (["run", "pairs", "-o", "run", "--seed", str(2**70)], "--seed"),
     ],
 )
 def test_bad_options_exit_with_2(arguments: list[str], message: str) -> None:

@@ -15,6 +15,7 @@ from training_runs import TINY, build_pairs, read_log, run_until_killed, write_p
 
 from train.config.stages import StageConfig
 from train.network.checkpoint import load_generator
+from train.network.config import GeneratorConfig
 from train.run.run import Run
 
 pytestmark = pytest.mark.slow
@@ -30,6 +31,17 @@ EXACT = msgspec.structs.replace(
     stages=(*TINY.stages, COLOR),
     precision="fp32",
 )
+CLOSE_LOOK = msgspec.structs.replace(
+    EXACT,
+    generator=GeneratorConfig(
+        widths=(8, 16), encoder_blocks=(1, 1), decoder_blocks=(1,), tone_scale=0,
+        marks_widths=(8, 8), marks_blocks=(1, 1),
+    ),
+    stages=(
+        StageConfig(kind="marks", size_px=32, batch=4, steps=6, time_frac=1, lr=1e-3),
+        StageConfig(kind="generator", size_px=32, batch=4, steps=2, time_frac=1, lr=1e-3),
+    ),
+)  # fmt: skip
 _KILLED_AT = 13  # in the adversarial stage, where everything is in use
 
 
@@ -42,9 +54,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as context:
         install_classifier(context, folder)
         Run(folder / "alone", pairs, EXACT).train()
+        Run(folder / "alone-close", pairs, CLOSE_LOOK).train()
         run_until_killed(folder / "killed", pairs, EXACT, _KILLED_AT)
     odd = msgspec.structs.replace(EXACT.stages[0], batch=3)
     write_preset(folder / "even.toml", EXACT)
+    write_preset(folder / "close.toml", CLOSE_LOOK)
     write_preset(folder / "odd.toml", msgspec.structs.replace(EXACT, stages=(odd,)))
     # On its own port, since another run may be under way.
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
@@ -88,6 +102,17 @@ def test_two_processes_log_the_losses_of_one(runs: Path) -> None:
     filled = {key for row in read_log(runs / "fresh") for key, value in row.items() if value}
     assert {"marks", "chroma", "consistency", "adversarial", "features", "critic"} <= filled
     assert {"color", "perceptual", "stray_edges", "hints", "projected"} <= filled
+
+
+def test_two_processes_norm_over_the_batch_of_both(runs: Path) -> None:
+    """Where layers are normed over the batch, losses and statistics are those of one process."""
+    assert_alike(runs / "close", runs / "alone-close")
+    ours, theirs = (
+        load_generator(runs / name / "checkpoint.safetensors")[0]
+        for name in ("close", "alone-close")
+    )
+    for (name, a), b in zip(ours.named_buffers(), theirs.buffers(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5, msg=name)
 
 
 def test_two_processes_train_the_weights_of_one(runs: Path) -> None:

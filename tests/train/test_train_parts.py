@@ -1,3 +1,4 @@
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -7,19 +8,24 @@ import torch
 from training_runs import TINY, build_pairs
 
 from degrade import PairReader
+from degrade.errors import StoreError
 from degrade.textures import Textures
 from train.config.critics import CriticConfig
 from train.damage.twin import damage_of
+from train.data.batches import Batch
+from train.errors import last_line
 from train.measure.baselines import keep_as_is, restore_classically
 from train.measure.evaluate import Evaluation, name_faults, to_tensor
+from train.measure.heldout import measure_heldout
 from train.measure.pair import measure_consistency_error
 from train.measure.table import format_table
 from train.network.critic import Critic
 from train.network.generator import Generator
 from train.run.callbacks import Average
-from train.run.learner import build_networks, build_schedule, share_rate
+from train.run.learner import build_networks, build_schedule
 from train.run.looks import Look, describe_verdict, judge_looks, score_look
 from train.run.pace import Pace
+from train.run.rates import share_rate
 from train.run.state import Position
 
 
@@ -189,3 +195,30 @@ def test_consistency_is_left_out_where_textures_are_others(
     results = evaluate(Evaluation(generator, reader, baselines=False), 1)
     assert "consistency" not in results["methods"]["network"]
     assert "consistency is left out" in results["notes"][0]
+
+
+def test_error_of_a_worker_is_its_last_line() -> None:
+    """Without the traceback, and without the class that stands before its words."""
+    caught = (
+        "Caught StoreError in worker 0.\nTraceback:\n  ...\ndegrade.errors.StoreError: a: cut off"
+    )
+    assert last_line(StoreError(caught)) == "a: cut off"
+    assert last_line(ValueError("train.toml: wrong")) == "train.toml: wrong"
+
+
+def test_grey_photographs_can_be_looked_at() -> None:
+    """They have no colourfulness to compare with."""
+    grey = torch.rand(2, 1, 32, 32).expand(-1, 3, -1, -1)
+    marks = torch.zeros(2, 1, 32, 32)
+    batch = Batch(grey, grey, marks, *[torch.zeros(2, dtype=torch.int64)] * 2, None, marks)
+    still = StillGenerator()
+    scores = measure_heldout(still, [batch], contextlib.nullcontext())  # type: ignore[arg-type]
+    assert scores["colorfulness_frac"] == 0
+
+
+class StillGenerator(torch.nn.Module):
+    """Gives photographs back, and finds no marks."""
+
+    def forward(self, photo: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `train.network.generator.Generator.forward`."""
+        return photo, photo[:, :1] * 0 - 4

@@ -32,6 +32,7 @@ from train.losses import consistency
 from train.losses.fidelity import FidelityLoss
 from train.network.checkpoint import load_generator, read_info
 from train.network.config import GeneratorConfig
+from train.run.callbacks import Guard
 from train.run.log import CsvTable
 from train.run.run import Run, resume_run
 from train.run.state import load_state
@@ -193,6 +194,14 @@ def test_log_that_an_earlier_version_began_goes_on(tmp_path: Path) -> None:
     assert path.read_text().split() == ["stage,total_steps,colorfulness_frac", "one,4,0.5"]
 
 
+def test_half_a_line_of_a_log_is_dropped(tmp_path: Path) -> None:
+    """As a power cut leaves it."""
+    path = tmp_path / "log.csv"
+    path.write_text("stage,step,total_steps\none,4,4\none,8")
+    CsvTable(path, ("stage", "step", "total_steps"), keep_steps=8)
+    assert path.read_text().split() == ["stage,step,total_steps", "one,4,4"]
+
+
 def test_resume_refuses_other_pairs(finished: Path, tmp_path: Path) -> None:
     """A run goes on with the pairs that it began with."""
     other = build_pairs(tmp_path, num_photos=7)
@@ -323,6 +332,32 @@ def test_divergence_keeps_the_last_good_weights(
     load_generator(tmp_path / "broken" / "checkpoint.safetensors")
     monkeypatch.undo()
     resume_run(tmp_path / "broken").train()
+
+
+def test_divergence_exports_what_was_looked_at_last(
+    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the weights go astray slowly, so does their average: it isn't what is kept."""
+    stage = msgspec.structs.replace(TINY.stages[0], steps=12)
+    run = Run(tmp_path / "astray", pairs, msgspec.structs.replace(TINY, stages=(stage,)))
+
+    def go_astray(_: Guard) -> None:
+        if run.position.step > 6:
+            for parameter in run.networks.average.parameters():
+                parameter.data.add_(1)
+            raise DivergenceError("the loss rose")
+
+    monkeypatch.setattr(Guard, "after_loss", go_astray)
+    with pytest.raises(DivergenceError, match=r"the loss rose\. The weights of the last look"):
+        run.train()
+    kept, exported = (
+        load_generator(tmp_path / "astray" / name)
+        for name in ("checkpoint.safetensors", "model.zip")
+    )
+    assert exported[1].metadata.name == "tiny-4"
+    assert exported[1].metadata.scores == kept[1].metadata.scores != {}
+    for ours, theirs in zip(exported[0].parameters(), kept[0].parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs)
 
 
 @pytest.mark.parametrize(

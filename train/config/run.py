@@ -75,8 +75,16 @@ class TrainConfig(Config, frozen=True, kw_only=True):
         needs_close_look = any(s.kind in ("marks", "detail-adversarial") for s in self.stages)
         if needs_close_look and not self.generator.has_close_look:
             raise ValueError("a marks or detail-adversarial stage needs marks_widths")
-        if any(stage.undamaged_prob and self.has_consistency(stage) for stage in self.stages):
-            raise ValueError("undamaged_prob: not with consistency, which knows the damage only")
+        for name in ("undamaged_prob", "marked_prob"):
+            if any(getattr(s, name) and self.has_consistency(s) for s in self.stages):
+                raise ValueError(f"{name}: not with consistency, which knows the damage only")
+        alignment = self.generator.alignment
+        sides = (self.heldout_size_px, *(stage.size_px for stage in self.stages))
+        if any(side % alignment for side in sides):
+            raise ValueError(
+                f"sizes of photographs must be multiples of {alignment} px, the cells of the "
+                "coarsest of so many widths"
+            )
 
     @property
     def has_classifier(self) -> bool:

@@ -54,7 +54,7 @@ def measure_heldout(
         "luma_psnr_db": float(metrics.measure_luma_psnr(restored, clean).mean()),
         "delta_e": float(metrics.measure_delta_e(restored, clean).mean()),
         "swd": metrics.measure_swd(restored, clean),
-        "colorfulness_frac": colorfulness / true_colorfulness,
+        "colorfulness_frac": colorfulness / max(true_colorfulness, 1e-9),  # of grey photographs
         "marks_f1": metrics.summarise_f1(metrics.count_marks(logits, marks)),
     }
 

@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from train import parallel
+
 
 class ResidualBlock(nn.Module):
     """x + conv(relu(conv(norm(x)))); the last convolution starts at zero."""
@@ -49,6 +51,28 @@ def stack_blocks(width: int, num_blocks: int) -> nn.Sequential:
     return nn.Sequential(*(ResidualBlock(width, ChannelNorm(width)) for _ in range(num_blocks)))
 
 
+class SharedBatchNorm(nn.BatchNorm2d):
+    """Batch norm over the batch of all processes of a run, on CPUs, too."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Norm (N, C, H, W)."""
+        if not self.training or parallel.count() == 1:
+            return super().forward(x)
+        places = (0, 2, 3)
+        wide = x.float()
+        mean = parallel.average_whole(wide.mean(places))
+        variance = parallel.average_whole((wide - mean[:, None, None]).square().mean(places))
+        num = parallel.count() * x.numel() // x.shape[1]
+        with torch.no_grad():
+            assert self.momentum is not None
+            self.running_mean.lerp_(mean, self.momentum)  # type: ignore[union-attr]
+            self.running_var.lerp_(variance * num / (num - 1), self.momentum)  # type: ignore[union-attr]
+            self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
+        scale = self.weight * (variance + self.eps).rsqrt()
+        shift = self.bias - mean * scale
+        return (wide * scale[:, None, None] + shift[:, None, None]).to(x.dtype)
+
+
 class NormedConv(nn.Module):
     """relu(norm(conv(x))), normed over the batch; the norm is folded into the layer for restoring.
 
@@ -61,7 +85,7 @@ class NormedConv(nn.Module):
         super().__init__()
         padding = (side - stride + 1) // 2
         self.conv = nn.Conv2d(num_in, num_out, side, stride, padding, bias=False)
-        self.norm: nn.Module = nn.BatchNorm2d(num_out)
+        self.norm: nn.Module = SharedBatchNorm(num_out)
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""

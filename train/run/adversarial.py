@@ -18,8 +18,8 @@ from train.losses.adversarial import fool_critic, judge_real_and_fake, match_fea
 from train.losses.fidelity import FidelityLoss
 from train.network.critic import Critic
 from train.run.callbacks import Autocast
-from train.run.learner import share_rate
 from train.run.order import Order
+from train.run.rates import share_rate
 
 # Gradients of the critic longer than this are shortened.
 _CLIP_NORM = 10.0

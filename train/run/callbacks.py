@@ -133,8 +133,8 @@ class Reduction(Callback):  # type: ignore[misc]  # fastai ships no types
         parallel.average_gradients(self.model.parameters())
 
 
-class Guard(Callback):  # type: ignore[misc]  # fastai ships no types
-    """Shortens long gradients, skips broken ones, and stops a training that went astray."""
+class Clip(Callback):  # type: ignore[misc]  # fastai ships no types
+    """Shortens long gradients, and skips broken ones."""
 
     order = Order.GUARD
 
@@ -142,7 +142,23 @@ class Guard(Callback):  # type: ignore[misc]  # fastai ships no types
         self.parameters = parameters
         self.clip_norm = clip_norm
         self.grad_norm = torch.zeros(())
-        self._num_bad = 0
+        self.num_bad = 0
+
+    def before_step(self) -> None:
+        """Clip, or skip the step if the gradient isn't finite."""
+        self.grad_norm = nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
+        if bool(torch.isfinite(self.grad_norm)):
+            self.num_bad = 0
+            return
+        self.num_bad += 1
+        raise CancelStepException
+
+
+class Guard(Clip):
+    """The same, and stops a training that went astray."""
+
+    def __init__(self, parameters: list[nn.Parameter], clip_norm: float) -> None:
+        super().__init__(parameters, clip_norm)
         self._num_steps = 0
         self._smooth = 0.0
         self._lowest = float("inf")
@@ -166,18 +182,16 @@ class Guard(Callback):  # type: ignore[misc]  # fastai ships no types
                 )
 
     def before_step(self) -> None:
-        """Clip, or skip the step if the gradient isn't finite."""
-        self.grad_norm = nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
-        if bool(torch.isfinite(self.grad_norm)):
-            self._num_bad = 0
-            return
-        self._num_bad += 1
-        if self._num_bad >= _MAX_BAD_STEPS:
-            raise DivergenceError(
-                f"{self._num_bad} steps in a row without a finite gradient; lower the learning "
-                'rate, or train with precision = "fp32"'
-            )
-        raise CancelStepException
+        """Count what `Clip` skips."""
+        try:
+            super().before_step()
+        except CancelStepException:
+            if self.num_bad >= _MAX_BAD_STEPS:
+                raise DivergenceError(
+                    f"{self.num_bad} steps in a row without a finite gradient; lower the learning "
+                    'rate, or train with precision = "fp32"'
+                ) from None
+            raise
 
 
 def _list_changing(network: nn.Module) -> list[torch.Tensor]:

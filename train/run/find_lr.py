@@ -12,8 +12,9 @@ from train.data.builds import Builds
 from train.data.loader import PairLoader
 from train.data.pairs import StagePairs
 from train.fastai_names import Recorder, valley
-from train.run.callbacks import Autocast, Guard
-from train.run.learner import build_learner, build_networks, share_rate
+from train.run.callbacks import Autocast, Clip
+from train.run.learner import build_learner, build_networks
+from train.run.rates import share_rate
 
 
 def find_rate(
@@ -39,8 +40,8 @@ def find_rate(
     networks = build_networks(config, device)
     pairs_of_stage = StagePairs(builds, stage, config.seed, 0)
     loader = PairLoader(pairs_of_stage, stage.batch, num_steps, config.num_workers)
-    guard = Guard(list(networks.generator.parameters()), config.clip_norm)
-    callbacks = [Autocast(device, config.precision), guard, Recorder()]
+    clip = Clip(list(networks.generator.parameters()), config.clip_norm)
+    callbacks = [Autocast(device, config.precision), clip, Recorder()]
     learner = build_learner(networks, config, stage, loader, device, callbacks)
     learner.remove_cbs(learner.cbs.filter(lambda cb: cb.name == "param_scheduler"))
     set_hyper = learner.opt.set_hyper
@@ -57,8 +58,9 @@ def find_rate(
         suggested = learner.lr_find(
             start_lr=1e-6, end_lr=1e-1, num_it=num_steps, show_plot=False, suggest_funcs=(valley,)
         )
+    last_share = share_rate(networks.optimizer, 1.0)[-1]  # of which fastai notes the rates
     tried = [
-        (float(rate), float(loss))
+        (float(rate) / last_share, float(loss))
         for rate, loss in zip(learner.recorder.lrs, learner.recorder.losses, strict=True)
     ]
-    return float(suggested.valley), tried
+    return float(suggested.valley) / last_share, tried

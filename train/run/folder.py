@@ -21,18 +21,27 @@ from train.run.state import STATE_NAME, load_state
 CHECKPOINT_NAME = "checkpoint.safetensors"
 MODEL_NAME = "model.zip"
 CONFIG_NAME = "config.json"
+LOG_NAME, HELDOUT_NAME = TABLE_NAMES = ("log.csv", "heldout.csv")
+
+
+def name_verdict(stage: int | str) -> str:
+    """Name of the file that says how an adversarial stage, counted from 1, ended."""
+    return f"adversarial-{stage}.json"
 
 
 def check_folder(folder: Path, *, force: bool) -> None:
     """Refuse a folder in which a new run would lie among other files.
 
     Raises:
-        RunError: If it isn't empty, and a run in it may not be replaced.
+        RunError: If it isn't empty, and holds no run or none that may be replaced.
     """
     try:
         is_taken = folder.exists() and any(folder.iterdir())
     except OSError as error:
         raise RunError(f"{folder}: can't be read ({error.strerror})") from error
+    is_run = any((folder / name).exists() for name in (CONFIG_NAME, STATE_NAME))
+    if is_taken and not is_run:
+        raise RunError(f"{folder}: not empty, and holds no run; name another folder")
     if is_taken and not force:
         raise RunError(f"{folder}: not empty; --resume it, or replace it with --force")
 
@@ -61,9 +70,10 @@ def _remove_run(folder: Path) -> None:
     """Remove what a run writes, and nothing else."""
     for name in ("sheets", "tensorboard"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    for pattern in ("*.csv", "*.json", "*.safetensors", MODEL_NAME, STATE_NAME):
-        for path in folder.glob(pattern):
-            path.unlink()
+    names = (*TABLE_NAMES, CONFIG_NAME, CHECKPOINT_NAME, MODEL_NAME, STATE_NAME)
+    verdicts = folder.glob(name_verdict("*"))
+    for path in (*verdicts, *(folder / name for name in names)):
+        path.unlink(missing_ok=True)
 
 
 def export_weights(
@@ -97,6 +107,8 @@ def export_weights(
         generator.load_state_dict(state.tensors["average"])
         saved = source / CHECKPOINT_NAME  # missing before a run's first look
         known = read_info(saved).metadata if saved.exists() else ModelMetadata(config.name)
+        if known.name != (now := f"{config.name}-{state.position.total_steps}"):
+            known = replace(known, name=now, scores={})  # it went on since it was looked at
     else:
         generator, info = load_generator(source)
         known = info.metadata

@@ -35,6 +35,7 @@ from train.network.pretrained import load_classifiers
 from train.network.projected_critic import ProjectedCritic
 from train.network.toning import measure_toning_reduced
 from train.run.callbacks import NameBatch, SkipValidation
+from train.run.rates import share_rate
 from train.run.start import start_from
 
 # Inputs of a layer that learns at the schedule's rate: 3 x 3 pixels of 64 channels.
@@ -193,11 +194,6 @@ def _build_optimizer(
             {"params": color, "weight_decay": weight_decay, "rate_frac": 1.0},
         ]
     return torch.optim.AdamW(groups, lr=1e-4, betas=betas, fused=True)
-
-
-def share_rate(optimizer: torch.optim.Optimizer, rate: float) -> list[float]:
-    """Rates of an optimiser's groups for the schedule's rate."""
-    return [rate * float(group["rate_frac"]) for group in optimizer.param_groups]
 
 
 def build_schedule(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import time
 import warnings
 from pathlib import Path
@@ -11,14 +12,17 @@ from typing import Any
 from torch import Tensor
 from tqdm import tqdm
 
+from degrade.store.whole import write_whole
 from train import parallel
 from train.config.losses import LOSS_NAMES
 from train.data.batches import Batch
 from train.fastai_names import Callback
 from train.measure.color import COLOR_COLUMNS
 from train.run.callbacks import Guard
+from train.run.folder import HELDOUT_NAME, LOG_NAME
 from train.run.order import Order
 from train.run.pace import Pace
+from train.run.rates import read_rate
 from train.run.state import Position
 
 LOG_COLUMNS = (
@@ -60,12 +64,14 @@ class CsvTable:
         if keep_steps > 0 and path.exists():
             with path.open(newline="") as file:
                 for row in csv.DictReader(file):
-                    if int(row["total_steps"]) <= keep_steps:
+                    total_steps = row["total_steps"] or ""  # of a line that was cut off
+                    if total_steps.isdecimal() and int(total_steps) <= keep_steps:
                         kept.append({_RENAMED.get(name, name): v for name, v in row.items()})
-        with path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, columns)
-            writer.writeheader()
-            writer.writerows(kept)
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, columns)
+        writer.writeheader()
+        writer.writerows(kept)
+        write_whole(path, [text.getvalue().encode()])
 
     def append(self, row: dict[str, Any]) -> None:
         """Add a line; floats are written so that they read back exactly."""
@@ -78,8 +84,8 @@ class RunLog:
 
     def __init__(self, folder: Path, position: Position) -> None:
         keep_steps = position.total_steps
-        self.steps = CsvTable(folder / "log.csv", LOG_COLUMNS, keep_steps)
-        self.heldout = CsvTable(folder / "heldout.csv", HELDOUT_COLUMNS, position.looked_steps)
+        self.steps = CsvTable(folder / LOG_NAME, LOG_COLUMNS, keep_steps)
+        self.heldout = CsvTable(folder / HELDOUT_NAME, HELDOUT_COLUMNS, position.looked_steps)
         with warnings.catch_warnings():
             # tensorboard's own imports; nothing that we could mend.
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -169,7 +175,7 @@ class StepLog(Callback):  # type: ignore[misc]  # fastai ships no types
                 "step": position.step,
                 "total_steps": position.total_steps,
                 "run_s": round(position.run_s + position.stage_s, 1),
-                "lr": float(self.opt.hypers[-1]["lr"]),
+                "lr": read_rate(self.opt),
                 "images_per_s": round(parallel.count() * self._num_images / seconds, 2),
                 "waiting_frac": round(self._waiting_s / seconds, 4),
             }

@@ -18,11 +18,13 @@ from pathlib import Path
 
 import click
 
+from degrade.errors import DegradeError
 from restore.engine.model_file import ModelMetadata
 from train import parallel
 from train.config.files import decode_config, describe_config
 from train.config.run import TrainConfig
 from train.config.stages import StageConfig
+from train.damage.twin import Damages
 from train.data.builds import Builds
 from train.data.heldout import HeldoutLoader
 from train.data.pairs import StagePairs
@@ -36,10 +38,16 @@ from train.errors import (
 from train.measure.classifier import Judge
 from train.measure.color import check_colors, measure_colors
 from train.measure.heldout import measure_heldout
-from train.network.checkpoint import save_generator
+from train.network.checkpoint import load_generator, save_generator
 from train.network.export import check_exporter, export_generator
 from train.run.callbacks import Autocast
-from train.run.folder import CHECKPOINT_NAME, MODEL_NAME, check_folder, prepare_folder
+from train.run.folder import (
+    CHECKPOINT_NAME,
+    MODEL_NAME,
+    check_folder,
+    name_verdict,
+    prepare_folder,
+)
 from train.run.learner import build_networks
 from train.run.log import RunLog
 from train.run.looks import Look, describe_verdict, judge_looks
@@ -91,6 +99,8 @@ class Run:
         for number, stage in enumerate(config.stages):
             parallel.share_batch(stage.batch)
             StagePairs(self.builds, stage, config.seed, number)
+        if any(map(config.has_consistency, config.stages)):
+            Damages(self.builds)
         self.heldout = HeldoutLoader(
             heldout, config.heldout_num, config.heldout_size_px, batch=8, device=self.device
         )
@@ -122,7 +132,7 @@ class Run:
 
         Raises:
             BatchMemoryError: If a batch doesn't fit into memory; the last state is kept.
-            DivergenceError: If training went astray; the last good state and weights are kept.
+            DivergenceError: If training went astray; the weights of the last look are kept.
             RunError: If the folder can't be written.
         """
         scores: dict[str, float] = {}
@@ -137,13 +147,13 @@ class Run:
             scores = self._measure(self.config.stages[-1])
             self.export(scores)
         except DivergenceError as error:
-            self.export(scores)
+            self._export_last_look()
             if not parallel.is_main():
                 raise SystemExit(1) from error  # all went astray together; one says so
             raise DivergenceError(
                 f"stopped in stage {self.position.stage + 1}, step {self.position.step}: "
-                f"{last_line(error)}. The weights before it are in {self.folder / MODEL_NAME}, "
-                f"the last good state in {self.folder}"
+                f"{last_line(error)}. The weights of the last look before it are in "
+                f"{self.folder / MODEL_NAME}"
             ) from error
         except (RuntimeError, MemoryError, IndexError) as error:
             if not is_out_of_memory(error):
@@ -152,7 +162,7 @@ class Run:
             raise self._explain_memory(
                 f"a batch of {stage.batch} photographs of {stage.size_px} px", "batch", error
             ) from error
-        except TrainError as error:
+        except (TrainError, DegradeError) as error:
             error.args = (last_line(error),)
             raise
         finally:
@@ -171,6 +181,17 @@ class Run:
             self._save_checkpoint(scores)
             metadata = self._describe(scores)
             export_generator(self.folder / MODEL_NAME, self.networks.average, metadata)
+
+    def _export_last_look(self) -> None:
+        """Write for `restore` the weights that were looked at last, or those of now if none were.
+
+        The average may have gone astray with the weights.
+        """
+        if not (self.folder / CHECKPOINT_NAME).exists():
+            self.export({})
+        elif parallel.is_main():
+            generator, info = load_generator(self.folder / CHECKPOINT_NAME)
+            export_generator(self.folder / MODEL_NAME, generator, info.metadata)
 
     def _save_checkpoint(self, scores: dict[str, float]) -> None:
         """Write the weight average, to look at and to train on."""
@@ -302,7 +323,7 @@ class Run:
         if not parallel.is_main():
             return
         verdict = json.dumps(describe_verdict(self.standing.looks), indent=2)
-        path = self.folder / f"adversarial-{self.position.stage + 1}.json"
+        path = self.folder / name_verdict(self.position.stage + 1)
         path.write_text(verdict + "\n")
 
 

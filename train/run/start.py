@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import click
@@ -46,8 +46,8 @@ def start_from(generator: Generator, path: Path) -> None:
         return
     if old.has_close_look or not new.has_close_look:
         raise TrainError(
-            f"{path}: a network of another size than the preset's; set [generator] in a "
-            "preset file to the sizes in its metadata"
+            f"{path}: a network of another size than the preset's; in [generator] of a preset "
+            f"file set {_list_differences(old, new)}"
         )
     for name, part in (("color_encoder", "colour network"), ("tone_bins", "tally of tones")):
         value = getattr(old, name)
@@ -59,6 +59,12 @@ def start_from(generator: Generator, path: Path) -> None:
     line = _begin_close_look(generator, loaded.state_dict(), old)
     if parallel.is_main():
         click.echo(f"{path}: {line}", err=True)
+
+
+def _list_differences(old: GeneratorConfig, new: GeneratorConfig) -> str:
+    """Fields of a network as a preset file sets them, where another's differ."""
+    pairs = ((field.name, getattr(old, field.name)) for field in fields(old))
+    return ", ".join(f"{k} = {json.dumps(v)}" for k, v in pairs if v != getattr(new, k))
 
 
 def _can_grow(old: GeneratorConfig, new: GeneratorConfig) -> bool:

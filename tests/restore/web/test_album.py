@@ -100,6 +100,48 @@ def test_two_photographs_for_one_place_are_not_mixed(tmp_path: Path) -> None:
     assert sorted(states) == ["done", "failed"]
 
 
+def test_second_photograph_for_a_place_is_not_called_restored(tmp_path: Path) -> None:
+    """It fails by itself, and says whose result that is."""
+    write_pillow("P")(tmp_path / "a.gif")
+    write_pillow("RGB")(tmp_path / "a.png")
+    with running_server(tmp_path) as client:
+        (job,) = _start(client, ["a.gif"])
+        client.finish(job)
+        photos = {p["name"]: p["restored"] for p in client.get("/api/state").json["photos"]}
+        assert photos == {"a.gif": True, "a.png": False}
+        (job,) = _start(client, ["a.png"])
+        ended = client.finish(job)
+    assert ended["error"].startswith("a.png: a.restored.png is the result of a.gif")
+
+
+def test_sidecar_comes_along_into_the_album(tmp_path: Path) -> None:
+    """As with the command, and never over another."""
+    for name in ("a", "b"):
+        write_pillow("RGB")(tmp_path / f"{name}.png")
+        (tmp_path / f"{name}.xmp").write_text("<x:xmpmeta xmlns:x='adobe:ns:meta/'/>")
+    (tmp_path / "b.restored.xmp").write_text("mine")
+    with running_server(tmp_path) as client:
+        states = [client.finish(job)["state"] for job in _start(client, ["a.png", "b.png"])]
+    assert states == ["done", "failed"]
+    assert (tmp_path / "a.restored.xmp").exists()
+    assert (tmp_path / "b.restored.xmp").read_text() == "mine"
+    assert not (tmp_path / "b.restored.png").exists()
+
+
+def test_downloads_of_another_format_keep_their_names(tmp_path: Path) -> None:
+    """Each is named after its own photograph."""
+    for name in ("a", "b"):
+        write_pillow("RGB")(tmp_path / f"{name}.jpg")
+    with running_server() as client:
+        ids = [client.upload(f"{n}.jpg", (tmp_path / f"{n}.jpg").read_bytes())["id"] for n in "ab"]
+        wanted = {"photos": ids, "kind": "download", "settings": {"output": "png"}}
+        jobs = client.send_json("POST", "/api/jobs", wanted).json["jobs"]
+        assert [client.finish(job["id"])["name"] for job in jobs] == [
+            "a.restored.png",
+            "b.restored.png",
+        ]
+
+
 def test_stem_is_kept_and_like_names_do_not_collide(tmp_path: Path) -> None:
     """a.jpg and a.png have results of their own."""
     write_pillow("RGB")(tmp_path / "a.jpg")
