@@ -110,6 +110,8 @@ def test_sound_is_what_was_not_changed_and_has_no_mark_near() -> None:
     sound = repair.find_sound(damaged, clean, HAIR.repeat(2, 1, 1, 1))
     assert torch.equal(sound[0], 1 - torch.nn.functional.max_pool2d(HAIR, 5, 1, 2)[0])
     assert not sound[1].any()
+    toned = damaged[:1] + torch.tensor([0.587, -0.299, 0.0]).reshape(1, 3, 1, 1) / 10
+    assert torch.equal(repair.find_sound(toned, clean[:1], HAIR), sound[:1])
 
 
 def test_false_alarms_count_where_photographs_are_sound() -> None:

@@ -16,9 +16,11 @@ from train.config.files import load_preset
 from train.config.losses import LossWeights
 from train.config.run import TrainConfig
 from train.config.stages import StageConfig
+from train.damage.grey import draw_greys, make_grey
 from train.damage.laid import MarksLook
 from train.data.batches import Batch
 from train.data.given import Given, draw_given, give
+from train.losses.fidelity import split_luma_chroma
 from train.network.checkpoint import load_generator
 from train.network.config import GeneratorConfig
 from train.network.generator import Generator
@@ -80,6 +82,7 @@ def make_given(num: int = 4, **entries: Sequence[float]) -> Given:
         "undamaged": np.zeros(num, np.bool_),
         "wider_px": np.full(num, -1),
         "marked": np.zeros(num, np.bool_),
+        "grey": np.zeros(num, np.bool_),
     }
     look = {"ink": 0.25, "cut": 0.0, "gain": 1.0, "blurs": 0.0, "strength": 1.0}
     return Given(
@@ -90,6 +93,7 @@ def make_given(num: int = 4, **entries: Sequence[float]) -> Given:
                 for k, v in look.items()
             }
         ),
+        grey_look=draw_greys([np.random.default_rng(i) for i in range(num)]),
     )
 
 
@@ -117,6 +121,32 @@ def test_given_batch_holds_undamaged_photographs_and_known_marks() -> None:
     assert batch.marks.amax((1, 2, 3)).tolist() == [1, 0, 1, 0]
     assert known.sum((1, 2, 3)).tolist() == [0, 0, 3 * 16, 0]
     assert torch.equal(batch.clean, make_batch().clean)
+
+
+def test_sound_photographs_may_have_no_colours() -> None:
+    """So that colours don't tell what is sound: what comes back is neutral, of the same luma."""
+    colors = torch.rand(4, 3, 16, 16)
+    batch = make_batch()._replace(clean=colors, marks=torch.zeros(4, 1, 16, 16))
+    marked, undamaged = [False, True, False, False], [False, False, True, True]
+    given = make_given(marked=marked, undamaged=undamaged, grey=[True, True, True, False])
+    batch, _ = give(batch, given)
+    spread = (batch.clean.amax(1) - batch.clean.amin(1)).amax((1, 2))
+    assert (spread < 1e-5).tolist() == [False, True, True, False]
+    assert batch.damaged[0].amax() == 0  # a damaged one stays as it was
+    luma = [split_luma_chroma(photo)[0] for photo in (batch.damaged, batch.clean)]
+    torch.testing.assert_close(luma[0][1:], luma[1][1:], rtol=0, atol=1e-4)
+    assert torch.equal(batch.damaged[3], colors[3])
+
+
+def test_toned_photographs_stay_in_range() -> None:
+    """Half of those without colours are toned."""
+    look = draw_greys([np.random.default_rng(i) for i in range(200)])
+    _, toned = make_grey(torch.rand(200, 3, 8, 8).round(), look)
+    assert 0 <= toned.min() <= toned.max() <= 1 + 1e-5
+    _, toned = make_grey(torch.rand(200, 3, 8, 8), look)
+    is_toned = (toned.amax(1) - toned.amin(1)).amax((1, 2)) > 1e-4
+    assert 0.4 < is_toned.float().mean() < 0.6
+    torch.testing.assert_close(look.response.sum(1), torch.ones(200, 1, 1))
 
 
 def test_marked_photograph_is_the_clean_one_under_ink() -> None:
@@ -234,6 +264,7 @@ def test_preset_has_the_sizes_of_the_shipped_network() -> None:
         ({"kind": "global", "undamaged_prob": 0.5}, {}, "undamaged_prob"),
         ({"kind": "global", "marked_prob": 0.5}, {}, "marked_prob"),
         ({"undamaged_prob": 0.5, "marked_prob": 0.6}, {}, "exceed 1"),
+        ({"grey_prob": 0.5}, {}, "grey_prob: only with"),
         ({"kind": "marks"}, {"generator": TINY.generator}, "marks_widths"),
         ({"kind": "detail-adversarial"}, {"generator": TINY.generator}, "marks_widths"),
         ({"undamaged_prob": 0.5}, {"weights": TINY.weights}, "undamaged_prob: not with consist"),

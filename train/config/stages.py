@@ -39,6 +39,7 @@ class StageConfig(Config, frozen=True, kw_only=True):
             user; else it has those that it finds.
         undamaged_prob: Probability that it is given the clean photograph, which is to stay so.
         marked_prob: Probability that it is given the clean photograph under marks alone.
+        grey_prob: Probability that a clean photograph which it is given so has no colours.
         weights: Weights of loss terms, by name, where they aren't those of the run.
     """
 
@@ -68,6 +69,7 @@ class StageConfig(Config, frozen=True, kw_only=True):
     known_prob: Fraction = 0.0
     undamaged_prob: Fraction = 0.0
     marked_prob: Fraction = 0.0
+    grey_prob: Fraction = 0.0
     weights: dict[str, Weight] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -89,6 +91,8 @@ class StageConfig(Config, frozen=True, kw_only=True):
                 raise ValueError(f"{name}: only in stages that repair")
         if self.undamaged_prob + self.marked_prob > 1:
             raise ValueError("undamaged_prob and marked_prob exceed 1 together")
+        if self.grey_prob and not (self.undamaged_prob or self.marked_prob):
+            raise ValueError("grey_prob: only with undamaged_prob or marked_prob")
         for name in self.weights:
             if name not in LOSS_NAMES:
                 raise ValueError(f"weights: no loss term {name!r}")

@@ -2,9 +2,9 @@
 
 An undamaged photograph must come back as it is, and holds no marks. So that soundness isn't what
 tells it, some clean photographs have nothing but marks: those of their damage, laid over them in
-one ink, soft or sharp. Marks that a user knows of go the way of those that are found; so the
-network learns from both. Numbers are drawn first and applied later; they depend on (seed, stage,
-position in the stage) and on nothing else.
+one ink, soft or sharp. So that colours aren't, either, some of both have none. Marks that a user
+knows of go the way of those that are found; so the network learns from both. Numbers are drawn
+first and applied later; they depend on (seed, stage, position in the stage) and on nothing else.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from train.config.stages import StageConfig
+from train.damage.grey import GreyLook, draw_greys, make_grey
 from train.damage.laid import MarksLook, draw_looks, lay_marks
 from train.data.batches import Batch
 
@@ -39,12 +40,16 @@ class Given:
         wider_px: (N,) int64: by how much its known marks are wider than they are; -1: it has none.
         marked: (N,) bool; whether it is the clean photograph under marks alone.
         look: Of these marks.
+        grey: (N,) bool; whether an undamaged or marked one has no colours.
+        grey_look: Of those.
     """
 
     undamaged: NDArray[np.bool_]
     wider_px: NDArray[np.int64]
     marked: NDArray[np.bool_]
     look: MarksLook
+    grey: NDArray[np.bool_]
+    grey_look: GreyLook
 
 
 def draw_given(stage: StageConfig, seed: int, stage_number: int, positions: Sequence[int]) -> Given:
@@ -62,6 +67,8 @@ def draw_given(stage: StageConfig, seed: int, stage_number: int, positions: Sequ
         wider_px=np.array(wider_px, np.int64),
         marked=np.array(marked, np.bool_),
         look=draw_looks(rngs),
+        grey=np.array([rng.random() < stage.grey_prob for rng in rngs], np.bool_),
+        grey_look=draw_greys(rngs),
     )
 
 
@@ -72,15 +79,21 @@ def give(batch: Batch, given: Given) -> tuple[Batch, Tensor]:
     def spread(values: NDArray[Any]) -> Tensor:
         return torch.from_numpy(values).to(device).reshape(-1, 1, 1, 1)
 
-    damaged, marks = batch.damaged, batch.marks
+    damaged, clean, marks = batch.damaged, batch.clean, batch.marks
+    sound = clean
+    becomes_grey = given.grey & (given.marked | given.undamaged)
+    if becomes_grey.any():
+        neutral, toned = make_grey(clean, GreyLook(*(part.to(device) for part in given.grey_look)))
+        sound = torch.where(spread(becomes_grey), toned, clean)
+        clean = torch.where(spread(becomes_grey), neutral, clean)
     if given.marked.any():
         look = MarksLook(*(numbers.to(device) for numbers in given.look))
-        laid, opacity = lay_marks(batch.clean, batch.marks, look)
+        laid, opacity = lay_marks(sound, batch.marks, look)
         marked = spread(given.marked)
         damaged = torch.where(marked, laid, damaged)
         marks = torch.where(marked, opacity, marks)
     undamaged = spread(given.undamaged)
-    damaged = torch.where(undamaged, batch.clean, damaged)
+    damaged = torch.where(undamaged, sound, damaged)
     marks = torch.where(undamaged, 0.0, marks)
     known = torch.zeros_like(marks)
     wider_px = spread(given.wider_px)
@@ -89,4 +102,4 @@ def give(batch: Batch, given: Given) -> tuple[Batch, Tensor]:
             wider = F.max_pool2d(marks, 2 * reach + 1, stride=1, padding=reach)
             known = torch.where(wider_px == reach, wider, known)
     damaged = damaged.contiguous(memory_format=torch.channels_last)
-    return batch._replace(damaged=damaged, marks=marks), known
+    return batch._replace(damaged=damaged, clean=clean, marks=marks), known

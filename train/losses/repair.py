@@ -128,8 +128,8 @@ def measure_found_marks(
 
 @torch.no_grad()
 def find_sound(damaged: Tensor, clean: Tensor, marks: Tensor) -> Tensor:
-    """Where photographs are as they were and no mark is near: (N, 1, H, W) of 0 and 1."""
-    changed = (damaged - clean).abs().amax(1, keepdim=True) > _SOUND_CHANGE
+    """Where luma is as it was and no mark is near: (N, 1, H, W) of 0 and 1."""
+    changed = split_luma_chroma(damaged - clean)[0].abs() > _SOUND_CHANGE
     near = F.max_pool2d(marks, 2 * _NEAR_MARK_PX + 1, stride=1, padding=_NEAR_MARK_PX)
     return (~changed & (near <= _MAX_OPACITY)).to(marks.dtype)
 
