@@ -1,6 +1,7 @@
 """How well marks are found and filled at native resolution, and what is called a mark but is none.
 
-    python -m benchmarks.picture.marks PHOTOS... --outlines FOLDER [--model FILE] [--previous FILE]
+    python -m benchmarks.picture.marks PHOTOS... --outlines FOLDER [--grey] [--model FILE]
+        [--previous FILE]
 
 Over large sharp held-out photographs we lay outlines of real damage (light and dark, sharp and
 soft, opaque and half-transparent) and thin opaque hairs, white and black (`outlines.py`); the same
@@ -201,6 +202,12 @@ def summarise_rows(rows: Sequence[Row]) -> dict[str, float]:
     }
 
 
+def make_grey(large: LargePhoto) -> LargePhoto:
+    """A photograph of its luma alone, as most old ones are: without colours marks hide better."""
+    luma = cv2.cvtColor(large.photo, cv2.COLOR_RGB2GRAY)
+    return large._replace(photo=np.asarray(cv2.cvtColor(luma, cv2.COLOR_GRAY2RGB), np.uint8))
+
+
 def measure_photos(
     files: Sequence[Path],
     outlines: Sequence[Mask],
@@ -209,14 +216,17 @@ def measure_photos(
     each: int = 2,
     num_draws: int = 1000,
     seed: int = 0,
+    grey: bool = False,
 ) -> dict[str, Any]:
-    """Measure all photographs; JSON values by section."""
+    """Measure all photographs, or grey copies of them; JSON values by section."""
     from tqdm import tqdm
 
     rows: dict[str, dict[str, list[Row]]] = {}
     names: dict[str, list[str]] = {}
     for number, file in enumerate(tqdm(files, unit="photo", file=sys.stderr)):
-        for task in iterate_tasks(read_photo(file), outlines, number, each=each, seed=seed):
+        photo = read_photo(file)
+        photo = make_grey(photo) if grey else photo
+        for task in iterate_tasks(photo, outlines, number, each=each, seed=seed):
             sections = (task.section, *task.conditions)
             for section in sections:
                 names.setdefault(section, []).append(task.name)
@@ -254,14 +264,15 @@ def measure_photos(
 @options.limit(60, "Photographs.")
 @click.option("--each", type=click.IntRange(1, len(CONDITIONS)), default=2, show_default=True,
               metavar="N", help="Outlines laid over each photograph, one by one.")  # fmt: skip
+@click.option("--grey", is_flag=True, help="Of grey copies of the photographs.")
 @options.draws(500)
 @options.threads
 @options.seed("Of the marks and the draws.")
 @options.results("marks.json")
 def main(
     folders: tuple[Path, ...], outlines: Path, model: Path | None, previous: Path | None,
-    exclude: Path | None, val_frac: float, limit: int, each: int, draws: int, threads: int,
-    seed: int, results: Path,
+    exclude: Path | None, val_frac: float, limit: int, each: int, grey: bool, draws: int,
+    threads: int, seed: int, results: Path,
 ) -> None:  # fmt: skip
     """Measure, print tables, keep the figures."""
     from restore.engine import default_model_path
@@ -274,17 +285,18 @@ def main(
     methods = {name: use_repair(restorer) for name, restorer in restorers.items()}
     methods |= {"nothing": keep_as_is, "classical": fill_classically}
     sections = measure_photos(
-        files, read_outlines(outlines), methods, each=each, num_draws=draws, seed=seed
+        files, read_outlines(outlines), methods, each=each, num_draws=draws, seed=seed, grey=grey
     )
     measured_on = {
         "num_photos": len(files),
         "val_frac": val_frac,
+        "grey": grey,
         **describe_both(model, previous),
     }
     bars = judge_marks(sections, OURS)
     report = run.report(measured_on, sections, bars, num_draws=draws, seed=seed)
     click.echo(format_marks(report))
-    write_report(results / "marks.json", report)
+    write_report(results / ("marks-grey.json" if grey else "marks.json"), report)
 
 
 if __name__ == "__main__":

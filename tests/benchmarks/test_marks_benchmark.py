@@ -131,6 +131,20 @@ def test_classical_fill_finds_and_fills_hairs_of_its_ink(ink: str) -> None:
     assert not marks.fill_classically(marked.damaged, other)[1].any()
 
 
+def test_marks_benchmark_measures_grey_copies(photos: Path) -> None:
+    """On request no method sees a colour."""
+    files, outlines = find_photos([photos], val_frac=1, exclude=None, limit=1), [paint_outline()]
+
+    def look(damaged: Photo, ink: str) -> tuple[Photo, Photo]:
+        seen.append(int(np.ptp(damaged, axis=2).max()))
+        return damaged, np.zeros(damaged.shape[:2], np.uint8)
+
+    for grey in (False, True):
+        seen: list[int] = []
+        marks.measure_photos(files, outlines, {"ours": look}, num_draws=2, grey=grey)
+        assert (max(seen) == 0) == grey
+
+
 def test_marks_benchmark_tells_a_perfect_method_from_an_idle_one(photos: Path) -> None:
     """Full recall and no error against none and all of it; unmarked photographs have no marks."""
     truth: dict[bytes, tuple[Photo, NDArray[np.bool_]]] = {}
