@@ -293,10 +293,10 @@ def _list_written(job: Job) -> list[Path]:
 
 
 class Places:
-    """Where the photographs of one run are written: never over each other, nor over results."""
+    """Where the results of one run go: never over each other, nor over a photograph."""
 
     def __init__(self, photos: Iterable[Path]) -> None:
-        """Begin with what no result may overwrite."""
+        """Begin with the photographs, which no result may overwrite."""
         self._photos = set(map(_as_key, photos))
         self._taken: set[str] = set()
 
