@@ -24,7 +24,7 @@ FORMAT_VERSION = 1
 _ROTATIONS = (-1, cv2.ROTATE_90_COUNTERCLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_CLOCKWISE)
 _TILE_KINDS = ("field", "screen")
 _ADDED_KINDS = frozenset({"strand", "fold", "wear"})
-"""Kinds of marks that packs of version 0.2 and earlier don't have."""
+"""Kinds of marks that packs of version 0.1 don't have."""
 
 
 class TextureInfo(msgspec.Struct, frozen=True, kw_only=True):

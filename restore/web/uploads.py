@@ -10,12 +10,12 @@ from pathlib import Path, PurePath
 from typing import BinaryIO
 
 from restore.errors import RestoreError
-from restore.scan.formats import FORMATS, sniff
+from restore.scan.formats import FORMATS, KNOWN_FORMATS, sniff
 
 _MAX_NAME_BYTES = 200
 _SUFFIXES = {
     **{"jpeg": ".jpg", "png": ".png", "tiff": ".tif", "webp": ".webp"},
-    **{"heif": ".heic", "gif": ".gif"},
+    **{"heif": ".heic", "gif": ".gif", "bmp": ".bmp", "jp2": ".jp2"},
 }
 # What else people drop here, so that it can be named.
 _OTHERS = (
@@ -81,7 +81,7 @@ def save_photo(file: BinaryIO, name: str, folder: Path) -> Path:
         what = "not a photograph in a known format" if other is None else f"is {other}"
         if not head:
             raise UnknownFormat(f"{name}: the file is empty")
-        raise UnknownFormat(f"{name}: {what}; JPEG, PNG, TIFF, WebP, HEIC, AVIF and GIF are read")
+        raise UnknownFormat(f"{name}: {what}; what is read is {KNOWN_FORMATS}")
     if FORMATS.get(PurePath(name).suffix.lower()) != kind:
         is_suffix = PurePath(name).suffix.lower() in FORMATS
         suffix = ".avif" if head[8:12] in (b"avif", b"avis") else _SUFFIXES[kind]

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
@@ -210,6 +211,9 @@ def test_content_decides_what_a_file_is(client: Client) -> None:
         photo = client.upload(name, _jpeg())
         assert photo["name"] in ("a.jfif", "a.jpg")
     assert client.upload("b.jpg", _png(draw_photo()))["name"] == "b.png"
+    bmp = cv2.imencode(".bmp", draw_photo())[1].tobytes()
+    for name in ("c.bmp", "c.jpg", "c"):
+        assert client.upload(name, bmp)["name"] == "c.bmp"
 
 
 @pytest.mark.parametrize(
