@@ -167,9 +167,9 @@ def write_hints(hints: Sequence[Hint], path: Path, *, width: int, height: int) -
         if path.suffix.lower() != ".png":
             path.write_text(hints_to_json(hints), encoding="utf-8")
             return
-        import cv2
+        from restore.scan.pictures import write_picture
 
-        cv2.imwrite(str(path), _paint_colors(hints, height, width)[..., [2, 1, 0, 3]])
+        write_picture(path, _paint_colors(hints, height, width)[..., [2, 1, 0, 3]])
     except OSError as error:
         raise RestoreError(f"{path}: can't be written ({error.strerror})") from error
 

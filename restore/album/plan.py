@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -147,8 +148,8 @@ def _search(folder: Path, *, recursive: bool, out_dir: Path | None) -> Iterator[
     num_photos = 0
     for parent, folders, files in os.walk(folder, onerror=errors.append):  # follows no links
         folders.sort()
-        others = [f for f in folders if not f.startswith(".") and _resolve(parent, f) != barred]
-        passed.num_hidden += sum(f.startswith(".") for f in folders)
+        others = [f for f in folders if not _is_hidden(f) and _resolve(parent, f) != barred]
+        passed.num_hidden += sum(map(_is_hidden, folders))
         passed.num_folders += 0 if recursive else len(others)
         folders[:] = others if recursive else []
         for file in sorted(files):
@@ -164,6 +165,11 @@ def _search(folder: Path, *, recursive: bool, out_dir: Path | None) -> Iterator[
         yield Found(folder, problem=f"{folder}: no photographs in this folder{deeper}")
     if text := passed.describe():
         yield PassedOver(folder, text)
+
+
+def _is_hidden(folder: str) -> bool:
+    """Whether a folder is none that people see."""
+    return folder.startswith(".") or folder in ("$RECYCLE.BIN", "System Volume Information")
 
 
 def _resolve(parent: str, name: str) -> Path:
@@ -320,7 +326,8 @@ class Places:
 
 
 def _as_key(path: Path) -> str:
-    return os.path.normcase(os.path.abspath(path))
+    key = os.path.normcase(os.path.abspath(path))
+    return key.casefold() if sys.platform == "darwin" else key
 
 
 @contextlib.contextmanager

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +11,7 @@ import click
 from restore.cli.options import (
     WordsFirst,
     make_settings,
+    print_any_name,
     settings_options,
     weights_options,
     writing_options,
@@ -156,7 +155,7 @@ def main(
     from restore.scan.provenance import digest_weights
 
     click.get_current_context().with_resource(ending_cleanly())
-    _print_any_name()
+    print_any_name()
     if page is not None and pages is not None:
         raise click.BadParameter("give --page or --pages, not both")
     if output is not None and out_dir is not None:
@@ -263,12 +262,6 @@ def _find_for(photo: Path, folder: Path, given: Path | None, *suffixes: str) -> 
     inside = given / folder if (given / folder).is_dir() else given
     names = [inside / f"{photo.stem}{suffix}" for suffix in suffixes]
     return next((name for name in names if name.exists()), None)
-
-
-def _print_any_name() -> None:
-    """Print names that aren't of the terminal's encoding as the bytes that they are."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")
 
 
 def _names_folder(output: Path) -> bool:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from restore.errors import RestoreError
 
 if TYPE_CHECKING:
     from restore.hints import Hint
@@ -47,6 +51,13 @@ class WordsFirst(click.Command):
             )
         return super().main(args, *rest, **extra)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it; what it needs may not be there."""
+        try:
+            return super().invoke(ctx)
+        except RestoreError as error:
+            raise click.ClickException(str(error)) from error
+
     def get_word(self, word: str) -> click.Command:
         """The command of a first word."""
         command: click.Command = getattr(import_module(_WORDS[word][0]), word)
@@ -57,6 +68,16 @@ class WordsFirst(click.Command):
         super().format_options(context, formatter)
         with formatter.section("Commands, as the first word (./serve is a photograph)"):
             formatter.write_dl([(word, text) for word, (_, text) in _WORDS.items()])
+
+
+def print_any_name() -> None:
+    """Let stdout take every name, whatever its encoding."""
+    if not isinstance(sys.stdout, io.TextIOWrapper):
+        return
+    if sys.platform == "win32" and not sys.stdout.isatty():  # a file or a pipe: else the code page
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
+    else:  # as the bytes that they are
+        sys.stdout.reconfigure(errors="surrogateescape")
 
 
 def make_settings(

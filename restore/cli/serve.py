@@ -8,7 +8,7 @@ import click
 
 from restore.cli.options import weights_options
 
-_EXTRA = "the page needs further packages: pip install '.[web]'"
+_EXTRA = 'the page needs further packages: pip install ".[web]"'
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -75,11 +75,12 @@ def serve(
     if not all(find_spec(name) for name in ("starlette", "uvicorn", "python_multipart")):
         raise click.ClickException(_EXTRA)
     from restore.errors import RestoreError
-    from restore.restorer import Restorer
-    from restore.web.app import Limits
-    from restore.web.server import run_server
 
     try:
+        from restore.restorer import Restorer
+        from restore.web.app import Limits
+        from restore.web.server import run_server
+
         restorer = Restorer.load(model, device)  # type: ignore[arg-type]  # click checked it
         run_server(
             restorer,

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import click
 
-from restore.cli.options import make_settings, settings_options, weights_options, writing_options
+from restore.cli.options import (
+    make_settings,
+    print_any_name,
+    settings_options,
+    weights_options,
+    writing_options,
+)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -73,11 +79,10 @@ def watch(
     from importlib.util import find_spec
 
     if not find_spec("watchfiles"):
-        raise click.ClickException("watching needs a further package: pip install '.[web]'")
-    from restore.album.watch import Plan, watch_folder
+        raise click.ClickException('watching needs a further package: pip install ".[web]"')
     from restore.errors import RestoreError
-    from restore.restorer import Restorer
 
+    print_any_name()
     settings = make_settings(
         strength=strength,
         denoise=denoise,
@@ -88,6 +93,9 @@ def watch(
         regrain=regrain,
     )
     try:
+        from restore.album.watch import Plan, watch_folder
+        from restore.restorer import Restorer
+
         restorer = Restorer.load(model, device, tile_px=tile_px)  # type: ignore[arg-type]  # click checked it
         plan = Plan(
             folder=folder,

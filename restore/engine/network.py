@@ -9,7 +9,6 @@ from typing import Any, Literal, Self
 
 import cv2
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from restore.engine.model_file import COLOR, REPAIR, TONE, ModelFile, default_model_path, read_model
@@ -17,6 +16,14 @@ from restore.engine.specks import calm_specks
 from restore.engine.toning import make_neutral, replace_colors
 from restore.errors import ModelError, RestoreError
 from restore.ycc import measure_own_color
+
+try:
+    import onnxruntime
+except ImportError as error:
+    raise RestoreError(
+        f"ONNX Runtime can't be loaded ({str(error).splitlines()[0]}); on Windows it needs the "
+        "Microsoft Visual C++ Redistributable, https://aka.ms/vs/17/release/vc_redist.x64.exe"
+    ) from error
 
 Floats = NDArray[np.float32]
 

@@ -97,6 +97,8 @@ class PrivateFolder:
         with as_output_error(self.output):
             with contextlib.suppress(FileNotFoundError):
                 mode = self.output.stat().st_mode & 0o777
+                if os.name == "nt":  # where what is read-only can't be replaced
+                    self.output.chmod(mode | 0o200)
             written.chmod(mode & 0o777 | 0o200)
             with open(written, "rb+") as file:
                 os.fsync(file.fileno())

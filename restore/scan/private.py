@@ -8,10 +8,12 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import secrets
 import shutil
 import sys
 import tempfile
 import time
+import weakref
 from pathlib import Path
 from typing import Self
 
@@ -35,21 +37,21 @@ class PrivateFolder:
         path: Where it lies.
     """
 
-    def __init__(self, parent: Path, prefix: str = PREFIX) -> None:
+    def __init__(self, parent: Path, prefix: str = PREFIX, *, is_shared: bool = True) -> None:
         """Make it, and sweep away those of dead processes beside it.
 
         Args:
             parent: Where.
             prefix: What its name begins with.
+            is_shared: Whether files leave it for folders that others see: on Windows they keep who
+                may read them.
 
         Raises:
             OSError: If it can't be made.
         """
         sweep(parent, prefix)
-        self._folder = tempfile.TemporaryDirectory(
-            prefix=prefix, dir=parent, ignore_cleanup_errors=True
-        )
-        self.path = Path(self._folder.name)
+        self.path = _make(parent, prefix, is_shared=is_shared)
+        self._remove = weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
         self._lock = _lock(self.path / _LOCK, make=True)
 
     def __enter__(self) -> Self:
@@ -63,7 +65,24 @@ class PrivateFolder:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
-        self._folder.cleanup()
+        self._remove()
+        _leave_to_sweep(self.path)
+
+
+def _make(parent: Path, prefix: str, *, is_shared: bool) -> Path:
+    """Make a folder of a random name."""
+    if sys.platform != "win32" or not is_shared:
+        return Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+    path = parent / f"{prefix}{secrets.token_hex(4)}"  # mkdtemp's would be closed to all others
+    path.mkdir()
+    return path
+
+
+def _leave_to_sweep(folder: Path) -> None:
+    """Let the next run remove what is still there: on Windows, files that were open."""
+    with contextlib.suppress(OSError):
+        if folder.exists():
+            (folder / _LOCK).touch()
 
 
 def sweep(parent: Path, prefix: str = PREFIX) -> None:
@@ -90,6 +109,7 @@ def _sweep_one(folder: Path) -> None:
         if sys.platform == "win32":  # where what is open can't be removed
             os.close(lock)
             shutil.rmtree(folder, ignore_errors=True)
+            _leave_to_sweep(folder)
         else:
             shutil.rmtree(folder, ignore_errors=True)
             os.close(lock)

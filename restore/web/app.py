@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import mimetypes
 import traceback
 from collections.abc import AsyncIterator
 from importlib.metadata import version
@@ -32,6 +33,8 @@ from restore.web.worker import QueueFull
 __all__ = ["Limits", "create_app"]
 
 STATIC = Path(__file__).with_name("static")
+# Windows' registry may call scripts plain text, which browsers then refuse.
+_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 _STATUS: dict[type[Exception], int] = {
     NotThere: 404,
     BadName: 400,
@@ -94,6 +97,8 @@ def create_app(
     handlers[HTTPException] = _explain_http
     handlers[ClientDisconnect] = _explain_http
     handlers[Exception] = _explain_fault
+    for suffix, kind in _TYPES.items():
+        mimetypes.add_type(kind, suffix)
     app = Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
     app.state.server = server
     return Guard(app, max_body_bytes=limits.max_upload_mb << 20)

@@ -6,6 +6,7 @@ All of it belongs to the event loop's thread; the worker is given copies.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import secrets
 import shutil
@@ -95,7 +96,7 @@ class Desk:
         self.album = album
         self.max_pixels = max_pixels
         self._recursive = recursive
-        self.own = _make_private(Path(tempfile.gettempdir()), PREFIX)
+        self.own = _make_private(Path(tempfile.gettempdir()), PREFIX, is_shared=False)
         self._album_own: PrivateFolder | None = None
         self.entries: dict[str, Entry] = {}
         self.jobs: dict[str, WebJob] = {}
@@ -256,9 +257,9 @@ class Desk:
         """A message in one line, with names for paths: the command's own, for a browser."""
         text = " ".join(text.split())
         own = re.escape(str(self.own.path))
-        text = re.sub(rf"{own}(?:/[\w-]+)?(?:/(?:photo|marks|loaded))?/?", "", text)
+        text = re.sub(rf"{own}(?:[/\\][\w-]+)?(?:[/\\](?:photo|marks|loaded))?[/\\]?", "", text)
         if self.album is not None:
-            text = text.replace(f"{self.album}/", "").replace(str(self.album), "the album")
+            text = text.replace(f"{self.album}{os.sep}", "").replace(str(self.album), "the album")
         return text
 
     def describe(self) -> dict[str, Any]:
@@ -312,7 +313,7 @@ class Desk:
             return self.own.path
         assert self.album is not None
         if self._album_own is None:
-            self._album_own = _make_private(self.album, _HIDDEN_PREFIX)
+            self._album_own = _make_private(self.album, _HIDDEN_PREFIX, is_shared=True)
         return self._album_own.path
 
     def _forget_old_results(self, photo_id: str) -> None:
@@ -353,13 +354,13 @@ def open_photo(path: Path, max_pixels: int) -> tuple[int, int]:
     return width, height
 
 
-def _make_private(parent: Path, prefix: str) -> PrivateFolder:
-    """A folder that only this user can enter, and that the next server sweeps if this one dies.
+def _make_private(parent: Path, prefix: str, *, is_shared: bool) -> PrivateFolder:
+    """A folder of this server's own, which the next one sweeps if this one dies.
 
     Raises:
         RestoreError: If it can't be made.
     """
     try:
-        return PrivateFolder(parent, prefix)
+        return PrivateFolder(parent, prefix, is_shared=is_shared)
     except OSError as error:
         raise RestoreError(f"{parent}: can't be written to ({error.strerror})") from error

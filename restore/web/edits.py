@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restore.hints import MAX_HINTS, Hint, parse_color
+from restore.scan.pictures import read_grey_picture
 
 MAX_STEPS, MAX_POINTS = 4000, 400_000
 ADDED, LEFT, ERASED = 255, 128, 0
@@ -157,11 +158,11 @@ def normalise_marks(marks: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _fit_base(path: Path, height: int, width: int) -> NDArray[np.uint8]:
-    marks = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    marks = read_grey_picture(path)
     if marks is None:
         return np.full((height, width), LEFT, np.uint8)
     if marks.shape == (height, width):
-        return np.asarray(marks, np.uint8)
+        return marks
     # What is said of any of the pixels that become one counts; damage before no damage.
     fitted = np.full((height, width), LEFT, np.uint8)
     for value in (ERASED, ADDED):

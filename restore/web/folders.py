@@ -12,7 +12,7 @@ def put_in_place(written: Path, target: Path, *, replace: bool) -> None:
     """Give a finished file its final name, at once.
 
     Args:
-        written: The file, on the same disk.
+        written: The file, on the same disk and all there.
         target: Its name.
         replace: Whether a file that is there goes.
 
@@ -20,8 +20,6 @@ def put_in_place(written: Path, target: Path, *, replace: bool) -> None:
         RestoreError: If there is a file and it isn't to go, or it can't be written.
     """
     try:
-        with open(written, "rb") as file:
-            os.fsync(file.fileno())
         if replace:
             os.replace(written, target)
             return

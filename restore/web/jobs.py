@@ -6,7 +6,6 @@ import contextlib
 import os
 import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
@@ -23,6 +22,7 @@ from restore.events import Notice, Progress
 from restore.restorer import Restorer
 from restore.scan.metadata.sidecar import find_sidecar
 from restore.scan.photo import Photo
+from restore.scan.pictures import write_picture
 from restore.settings import MarksMode
 from restore.web.edits import paint_marks
 from restore.web.fields import Wanted
@@ -91,7 +91,8 @@ class WebJob:
         self.state = "running"
         started = time.monotonic()
         try:
-            folder = Path(tempfile.mkdtemp(prefix="job-", dir=self.scratch))
+            folder = self.scratch / f"job-{self.id}"  # inside a private one
+            folder.mkdir()
         except OSError as error:
             self.error = f"{self.subject.path.name}: can't be written ({error.strerror})"
             self._end("failed")
@@ -218,5 +219,7 @@ class WebJob:
 def write_marks(path: Path, marks: Any) -> None:
     """Write marks as PNG; large ones not so small that they pass for decompression bombs."""
     level = 0 if marks.size >= _STORED_FROM_PIXELS else 6
-    if not cv2.imwrite(str(path), marks, [cv2.IMWRITE_PNG_COMPRESSION, level]):
-        raise RestoreError(f"{path.name}: can't be written")
+    try:
+        write_picture(path, marks, [cv2.IMWRITE_PNG_COMPRESSION, level])
+    except OSError as error:
+        raise RestoreError(f"{path.name}: can't be written ({error.strerror})") from error

@@ -18,6 +18,7 @@ from restore.errors import RestoreError
 from restore.hints import hints_to_json
 from restore.passes.look import NO_HINTS
 from restore.scan.photo import Photo
+from restore.scan.pictures import write_picture
 from restore.web.desk import Entry, open_photo
 from restore.web.edits import base_path, normalise_marks, paint_marks, read_edits
 from restore.web.jobs import write_marks
@@ -151,7 +152,7 @@ def _write_thumb(photo_path: Path, path: Path) -> None:
         small = photo.space.to_srgb(photo.reduced(height, width)).clip(0, 1)
     picture = np.rint(255 * small[..., ::-1]).astype(np.uint8)
     part = path.with_name("part.jpg")
-    cv2.imwrite(str(part), picture, [cv2.IMWRITE_JPEG_QUALITY, 85])
+    write_picture(part, picture, [cv2.IMWRITE_JPEG_QUALITY, 85])
     part.replace(path)
 
 

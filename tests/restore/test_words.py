@@ -64,7 +64,7 @@ main(["{word}", {str(tmp_path)!r}])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
-    assert "pip install '.[web]'" in done.stderr
+    assert 'pip install ".[web]"' in done.stderr
 
 
 def test_taken_port_is_one_line() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import mimetypes
 import os
 import signal
 import socket
@@ -237,6 +238,18 @@ def test_uploads_are_private_and_removed_at_the_end(tmp_path: Path, monkeypatch)
         assert client.delete(f"/api/photos/{photo['id']}").status == 200
         assert sorted(own.rglob("*")) == before
     assert list(tmp_path.iterdir()) == []
+
+
+def test_page_is_served_as_scripts_and_styles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the system's registry says of their suffixes."""
+    monkeypatch.setattr(mimetypes, "_db", mimetypes.MimeTypes())
+    for suffix in (".js", ".css", ".svg"):
+        mimetypes.add_type("text/plain", suffix)
+    with running_server() as client:
+        names = ("page.js", "page.css", "icon.svg")
+        kinds = [client.get(f"/static/{name}").headers["content-type"] for name in names]
+    expected = ("text/javascript", "text/css", "image/svg+xml")
+    assert all(kind.startswith(e) for kind, e in zip(kinds, expected, strict=True)), kinds
 
 
 @pytest.mark.slow
