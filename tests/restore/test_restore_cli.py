@@ -201,7 +201,7 @@ def test_two_reports_for_one_place_are_refused(album: Path, model: Path) -> None
     write_pillow("RGB")(album / "a.png")
     result = _run("a.jpg", "a.png", "--model", model, "--report")
     assert result.exit_code == 1
-    assert "another photograph's report is written to a.report.html" in result.stderr
+    assert "a.report.html is written for another photograph already" in result.stderr
     assert _names(album) == ["a.restored.jpg"]
 
 
@@ -291,7 +291,7 @@ def test_two_photos_for_one_place_are_refused(album: Path, model: Path) -> None:
     write_pillow("RGB")(album / "deep" / "a.jpg")
     result = _run("a.jpg", "deep/a.jpg", "--out-dir", "out", "--model", model)
     assert result.exit_code == 1
-    assert "another photograph is written to" in result.stderr
+    assert "is written for another photograph already" in result.stderr
 
 
 def test_photo_in_16_bit_is_restored_in_16_bit(album: Path, model: Path) -> None:
