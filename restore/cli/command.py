@@ -226,12 +226,9 @@ def main(
             except RestoreError as error:
                 batch.fail(photo, str(error))
     if jobs:
-        try:
-            from restore.restorer import Restorer
+        from restore.restorer import Restorer
 
-            restorer = Restorer.load(model, device, tile_px=tile_px)  # type: ignore[arg-type]  # click checked it
-        except RestoreError as error:
-            raise click.ClickException(str(error)) from error
+        restorer = Restorer.load(model, device, tile_px=tile_px)  # type: ignore[arg-type]  # click checked it
         has_hints = settings.hints or any(job.hints for job in jobs)
         if has_hints and not restorer.network.takes_hints:
             from restore.passes.look import NO_HINTS

@@ -38,13 +38,14 @@ from train.errors import (
 from train.measure.classifier import Judge
 from train.measure.color import check_colors, measure_colors
 from train.measure.heldout import measure_heldout
-from train.network.checkpoint import load_generator, save_generator
+from train.network.checkpoint import save_generator
 from train.network.export import check_exporter, export_generator
 from train.run.callbacks import Autocast
 from train.run.folder import (
     CHECKPOINT_NAME,
     MODEL_NAME,
     check_folder,
+    export_weights,
     name_verdict,
     prepare_folder,
 )
@@ -190,8 +191,7 @@ class Run:
         if not (self.folder / CHECKPOINT_NAME).exists():
             self.export({})
         elif parallel.is_main():
-            generator, info = load_generator(self.folder / CHECKPOINT_NAME)
-            export_generator(self.folder / MODEL_NAME, generator, info.metadata)
+            export_weights(self.folder / CHECKPOINT_NAME, self.folder / MODEL_NAME)
 
     def _save_checkpoint(self, scores: dict[str, float]) -> None:
         """Write the weight average, to look at and to train on."""
