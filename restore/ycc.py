@@ -5,6 +5,7 @@ YCbCr (BT.601, full range) is linear in RGB, so changes of single aspects add up
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +16,10 @@ LUMA_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)
 # a photograph counts as monochrome (grey, sepia, JPEG's noise), above the second of both as a
 # colour photograph.
 _SPREADS, _SPREAD_FRACS = (0.008, 0.020), (0.14, 0.22)
+# From this opacity on a mark hides what is there.
+_MARK = 0.1
+# Less than this share of a photograph tells nothing.
+_MIN_SEEN_FRAC = 0.05
 
 
 def to_ycc(rgb: Floats) -> Floats:
@@ -35,16 +40,26 @@ def to_rgb(ycc: Floats) -> Floats:
     return np.stack([red, green, blue], axis=-1)
 
 
-def measure_own_color(photo: Floats) -> float:
+def find_unmarked(marks: Floats) -> NDArray[np.bool_]:
+    """Where no mark is, nor its rim: of marks (h, w) in [0, 1]."""
+    return np.asarray(cv2.dilate(marks, np.ones((3, 3), np.uint8)) < _MARK)
+
+
+def measure_own_color(photo: Floats, marks: Floats | None = None) -> float:
     """Whether a photograph has colours of its own.
 
     Args:
         photo: (h, w, 3) sRGB in [0, 1]; a reduced copy suffices.
+        marks: (h, w) in [0, 1], if they are known: a strip of yellow tape is no colour of its own.
 
     Returns:
         0 for a grey or evenly tinted (sepia) photograph, 1 for one in colour.
     """
-    ycc = to_ycc(photo).reshape(-1, 3).astype(np.float64)
+    pixels = photo.reshape(-1, 3)
+    if marks is not None:
+        seen = pixels[find_unmarked(marks).ravel()]
+        pixels = seen if len(seen) >= _MIN_SEEN_FRAC * len(pixels) else pixels
+    ycc = to_ycc(pixels).astype(np.float64)
     luma = ycc[:, 0] - 0.5
     toning = np.stack([np.ones_like(luma), luma, luma**2], axis=1)
     fit, *_ = np.linalg.lstsq(toning, ycc[:, 1:], rcond=None)

@@ -186,6 +186,7 @@ def describe_photos(photos: Sequence[CleanPhoto], val_frac: float) -> dict[str, 
 @options.model
 @options.previous
 @options.exclude
+@options.trained_on
 @options.val_frac
 @options.limit(100, "Photographs that are made grey.", least=2)
 @click.option("--others", type=click.IntRange(min=0), default=30, show_default=True,
@@ -198,8 +199,8 @@ def describe_photos(photos: Sequence[CleanPhoto], val_frac: float) -> dict[str, 
 @options.results("color.json")
 def main(
     folders: tuple[Path, ...], model: Path | None, previous: Path | None, exclude: Path | None,
-    val_frac: float, limit: int, others: int, save: Path | None, draws: int, threads: int,
-    seed: int, results: Path,
+    trained_on: tuple[Path, ...], val_frac: float, limit: int, others: int, save: Path | None,
+    draws: int, threads: int, seed: int, results: Path,
 ) -> None:  # fmt: skip
     """Measure the colours of restored held-out PHOTOS, print tables, keep the figures."""
     import torch
@@ -210,7 +211,7 @@ def main(
     run = begin_run(threads, "torch", "onnxruntime", "numpy")
     model = model or default_model_path()
     restorers = load_restorers(model, previous, threads, device="auto")
-    heldout = find_heldout(folders, exclude, val_frac)
+    heldout = find_heldout(folders, exclude, val_frac, trained_on)
     photos = list(read_heldout(heldout, limit))
     if not photos:
         raise click.ClickException(f"{folders[0]}: no held-out colour photographs of {SIDE_PX} px")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from benchmarks.shared.measured import Measured
 
 GREY_COPIES = "grey copies"
-_FLOOR = "floor"
+_FLOOR, _APART = "floor", "previous_kid_above_floor"
 _MAX_KID_FRAC = 0.1
 _MIN_HUE_SPREAD_FRAC = 0.65
 _COLORFULNESS_RANGE = (0.7, 1.05)
@@ -29,20 +29,21 @@ def compare_ratios(measured: Measured, num_draws: int, seed: int) -> dict[str, d
     """Ratios of measures of a set, with intervals over the same draws of photographs.
 
     Returns:
-        `kid_frac_of_previous`, both above the floor's, where a classifier looked and previous
-        weights were measured; and `leak_frac_of_floor`.
+        `kid_frac_of_previous`, both above the floor's, where a classifier looked, previous weights
+        were measured and are surely farther than the floor; and `leak_frac_of_floor`.
     """
     from train.measure.sets import MeasuredSet
 
     sets = {name: MeasuredSet(photos) for name, photos in measured.photos.items()}
 
-    def summarise(drawn: list[int]) -> dict[str, float]:
+    def summarise(drawn: list[int] | None) -> dict[str, float]:
         names = [name for name in (OURS, PREVIOUS, _FLOOR) if name in sets]
         found = {name: sets[name].summarise(drawn) for name in names}
         floor = found[_FLOOR]
         ratios = {"leak_frac_of_floor": found[OURS]["leak"] / max(floor["leak"], 1e-9)}
         if PREVIOUS in found and "kid" in floor:
             above = {name: found[name]["kid"] - floor["kid"] for name in (OURS, PREVIOUS)}
+            ratios[_APART] = above[PREVIOUS]
             ratios["kid_frac_of_previous"] = above[OURS] / max(above[PREVIOUS], 1e-9)
         return ratios
 
@@ -50,7 +51,11 @@ def compare_ratios(measured: Measured, num_draws: int, seed: int) -> dict[str, d
         {OURS: summarise}, measured.sources, ours=[], num_draws=num_draws,
         rng=np.random.default_rng(seed),
     )  # fmt: skip
-    return {name: asdict(estimate) for name, estimate in estimates[OURS].items()}
+    ratios = {name: asdict(estimate) for name, estimate in estimates[OURS].items()}
+    apart = ratios.pop(_APART, None)
+    if apart is not None and apart["low"] <= 0:
+        ratios.pop("kid_frac_of_previous")
+    return ratios
 
 
 def judge_colors(sections: dict[str, Any]) -> list[dict[str, Any]]:

@@ -57,8 +57,8 @@ class Case(NamedTuple):
         damaged: (H, W, 3).
         marks: (H, W).
         true: What was done, all but the scan.
-        blur_sigma_px: Deviation of the whole lens blur along one axis; NaN where the scan blurs or
-            sharpens, too.
+        blur_sigma_px: Deviation of the whole lens blur along one axis; NaN where scan or copy blur
+            or sharpen, too.
     """
 
     name: str
@@ -125,7 +125,7 @@ def drawn_case(photo: Photo, profile: str, key: str, group: str, textures: Textu
     lens = recipe.lens or Lens()
     variance = lens.sigma_px**2 + lens.defocus_radius_px**2 / 4 + lens.motion_length_px**2 / 24
     scan = recipe.scan
-    known = scan.resample_frac == 1 and scan.sharpen_amount == 0
+    known = scan.resample_frac == 1 and scan.sharpen_amount == 0 and recipe.copy is None
     return Case(
         f"{key}, {profile}", group, clean, damaged, marks, damage_of(recipe, textures),
         variance**0.5 if known else math.nan,
@@ -155,18 +155,9 @@ def iterate_cases(folder: Path, num: int, seed: int) -> Iterator[Case]:
 
 
 def true_print_curve(true: Damage) -> NDArray[np.float64]:
-    """(3, NUM_KNOTS) as `DamageEstimate.print_curve` defines it."""
-    rows = []
-    for c in range(3):
-        light = 1 - float(true.fall_off.mean())
-        knots = true.knots[0, c].numpy()
-        exposed = 1 - light * (1 - knots) if float(true.fall_off_white[0]) > 0 else light * knots
-        toned = np.interp(exposed, [0, 0.5, 1], true.tone[0, :, c].numpy())
-        fade, stain = (float((true.age * s[:, None, None, None]).mean())
-                       for s in (true.fade, true.stain))  # fmt: skip
-        faded = toned + fade * (float(true.fade_colour[0, c]) - toned)
-        rows.append(faded * (1 - stain * (1 - float(true.stain_colour[0, c]))))
-    return np.array(rows)
+    """(3, NUM_KNOTS) as `DamageEstimate.print_curve` defines it: means of even sheets."""
+    greys = np.linspace(0, 1, NUM_KNOTS)
+    return np.stack([sheet(true, float(grey)).mean((0, 1)) for grey in greys], axis=1)
 
 
 def sheet(true: Damage, grey: float) -> NDArray[np.float64]:
@@ -235,11 +226,12 @@ def compare(case: Case, measure: Measure) -> dict[str, Any]:
     row["fade_mean_frac"] = float(np.abs(enlarge(estimate.fade, shape).clip(0, 1) - fade).mean())
     low, high = np.percentile(exposed, [3, 97])
     greys = [grey for grey in SHEETS if low <= grey <= high]
-    row["sheet_mean_levels"] = 255 * float(
-        np.mean([np.abs(sheet(true, g) - estimated_sheet(found, g, shape)).mean() for g in greys])
-    )
+    off = [np.abs(sheet(true, g) - estimated_sheet(found, g, shape)).mean() for g in greys]
+    if off:
+        row["sheet_mean_levels"] = 255 * float(np.mean(off))
     if not math.isnan(case.blur_sigma_px):
-        row["blur_px"] = abs(estimate.blur_sigma_px - case.blur_sigma_px)
+        blur_sigma_px = estimate.blur_sigma_px / found.analysed_scale
+        row["blur_px"] = abs(blur_sigma_px - case.blur_sigma_px)
     return row | {
         "score": found.score,
         "explained_variance_frac": found.explained_variance_frac,

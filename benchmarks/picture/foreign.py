@@ -79,6 +79,16 @@ def damage_like_bopbtl(clean: Photo, rng: np.random.Generator) -> Foreign:
         or speckle noise of 5-50/255, or salt and pepper on up to 1 %; each side to .5-1 and back
         by nearest or linear interpolation; JPEG 40-100. We shrink by area, they cubically.
     """
+    damaged = wear_like_bopbtl(clean, rng).copy()
+    marks = np.zeros(clean.shape[:2], np.uint8)
+    if rng.random() < 0.5:
+        marks = draw_holes(clean.shape[0], clean.shape[1], rng)
+    damaged[marks > 0] = 255
+    return Foreign(damaged, marks)
+
+
+def wear_like_bopbtl(clean: Photo, rng: np.random.Generator) -> Photo:
+    """The same damage (H, W, 3) without the holes."""
     steps: list[Callable[[Photo, np.random.Generator], Photo]] = [
         _blur_a_little, _add_one_noise, _lose_resolution,
         lambda photo, rng: _compress(photo, int(rng.integers(40, 101))),
@@ -89,12 +99,7 @@ def damage_like_bopbtl(clean: Photo, rng: np.random.Generator) -> Foreign:
             photo = steps[number](photo, rng)
     if rng.random() < 0.1:
         photo = _as_photo(cv2.cvtColor(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB))
-    marks = np.zeros(clean.shape[:2], np.uint8)
-    if rng.random() < 0.5:
-        marks = draw_holes(clean.shape[0], clean.shape[1], rng)
-    damaged = photo.copy()
-    damaged[marks > 0] = 255
-    return Foreign(damaged, marks)
+    return photo
 
 
 def damage_like_real_esrgan(clean: Photo, rng: np.random.Generator) -> Foreign:

@@ -22,7 +22,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.picture.foreign import Foreign, damage_like_bopbtl, damage_like_real_esrgan
+from benchmarks.picture.foreign import (
+    Foreign,
+    damage_like_bopbtl,
+    damage_like_real_esrgan,
+    wear_like_bopbtl,
+)
 from benchmarks.picture.marks import fill_classically
 from benchmarks.picture.outlines import draw_hairs, lay_hairs
 from benchmarks.shared import options
@@ -41,9 +46,8 @@ _MIN_GAIN_DB = 1.0
 
 def damage_with_hairs(clean: Photo, rng: np.random.Generator) -> Foreign:
     """BOPBTL's damage without holes, and white hairs of 1 to 3 px upon it; they are the marks."""
-    damaged, holes = damage_like_bopbtl(clean, rng)
-    damaged = np.where(holes[..., None] > 0, clean, damaged)
-    marked = lay_hairs(damaged, draw_hairs(clean.shape[0], clean.shape[1], rng), "light")
+    worn = wear_like_bopbtl(clean, rng)
+    marked = lay_hairs(worn, draw_hairs(clean.shape[0], clean.shape[1], rng), "light")
     return Foreign(marked.damaged, np.where(marked.marks, 255, 0).astype(np.uint8))
 
 
@@ -85,6 +89,7 @@ def judge_gains(sections: dict[str, Any]) -> list[dict[str, Any]]:
 @options.model
 @options.previous
 @options.exclude
+@options.trained_on
 @options.val_frac
 @click.option("--side", "side_px", type=click.IntRange(min=64), metavar="PX",
               help="Reduce short sides to this; else photographs keep their size.")  # fmt: skip
@@ -95,8 +100,8 @@ def judge_gains(sections: dict[str, Any]) -> list[dict[str, Any]]:
 @options.results("foreign-large.json")
 def main(
     folders: tuple[Path, ...], model: Path | None, previous: Path | None, exclude: Path | None,
-    val_frac: float, side_px: int | None, limit: int, draws: int, threads: int, seed: int,
-    results: Path,
+    trained_on: tuple[Path, ...], val_frac: float, side_px: int | None, limit: int, draws: int,
+    threads: int, seed: int, results: Path,
 ) -> None:  # fmt: skip
     """Measure, print tables, keep the figures."""
     import torch
@@ -109,7 +114,9 @@ def main(
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
     model = model or default_model_path()
-    files = find_photos(folders, val_frac=val_frac, exclude=exclude, limit=limit)
+    files = find_photos(
+        folders, val_frac=val_frac, exclude=exclude, limit=limit, trained_on=trained_on
+    )
     restorers = load_restorers(model, previous, threads)
     methods = {name: restore_fully(restorer) for name, restorer in restorers.items()}
     methods |= {"nothing": keep_as_is, "classical": restore_classically}

@@ -69,9 +69,10 @@ def compare_portraits(
     from tqdm import tqdm
 
     faces: list[FaceChange] = []
+    num = 0
     with tqdm(total=limit, desc=PORTRAITS, unit="photo", file=sys.stderr) as progress:
         for index in choose_pairs(reader, len(reader)):
-            if progress.n == limit:
+            if num == limit:
                 break
             pair = reader[index]
             found = recognizer.find_faces(pair.clean)
@@ -80,6 +81,7 @@ def compare_portraits(
             versions = {name: method(pair.damaged) for name, method in methods.items()}
             versions |= {NOTHING: pair.damaged, GREY: make_grey(pair.clean)}
             faces += recognizer.compare(pair.recipe.key, found, versions)
+            num += 1
             progress.update()
     return faces
 

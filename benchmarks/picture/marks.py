@@ -66,6 +66,10 @@ Photo = NDArray[np.uint8]
 # From a photograph and the ink of its marks to the restored one and the marks found.
 Method = Callable[[Photo, str], tuple[Photo, Mask]]
 
+# What can't be told where there are no marks.
+OF_MARKS = (
+    "precision", "recall", "f1", "inside_error", "inside_found_error", "inside_missed_error",
+)  # fmt: skip
 _HAT_PX = 9
 _HAT_CONTRAST = 40
 _INPAINT_RADIUS_PX = 3
@@ -183,15 +187,13 @@ def measure_task(task: Task, method: Method) -> Row:
 
 
 def summarise_rows(rows: Sequence[Row]) -> dict[str, float]:
-    """Shares and mean errors over the pixels of several photographs."""
+    """Shares and mean errors over the pixels of several photographs; see `OF_MARKS`."""
     slices = add_slices(row.slices for row in rows)
     found, num_found, missed, num_missed = np.sum([row.errors for row in rows], axis=0).tolist()
     num_elsewhere = sum(row.num_elsewhere for row in rows)
     values = {"elsewhere_error": sum(row.elsewhere for row in rows) / max(num_elsewhere, 1)}
     num_pixels = num_elsewhere + num_found + num_missed
     values["called_marks_percent"] = 100 * slices[ALL].found / max(num_pixels, 1)
-    if not slices[ALL].true:
-        return values
     return values | {
         "precision": slices[ALL].precision,
         "recall": slices[ALL].recall,
@@ -240,6 +242,10 @@ def measure_photos(
             by_method, names[section], summarise_rows,
             ours=[OURS], num_draws=num_draws, rng=np.random.default_rng(seed),
         )  # fmt: skip
+        if section == UNMARKED:
+            for table in (*values.values(), *(t for d in differences.values() for t in d.values())):
+                for name in OF_MARKS:
+                    table.pop(name, None)
         results[section] = {
             "num_photos": len(set(names[section])),
             "methods": to_json(values),
@@ -260,6 +266,7 @@ def measure_photos(
 @options.model
 @options.previous
 @options.exclude
+@options.trained_on
 @options.val_frac
 @options.limit(60, "Photographs.")
 @click.option("--each", type=click.IntRange(1, len(CONDITIONS)), default=2, show_default=True,
@@ -271,8 +278,8 @@ def measure_photos(
 @options.results("marks.json")
 def main(
     folders: tuple[Path, ...], outlines: Path, model: Path | None, previous: Path | None,
-    exclude: Path | None, val_frac: float, limit: int, each: int, grey: bool, draws: int,
-    threads: int, seed: int, results: Path,
+    exclude: Path | None, trained_on: tuple[Path, ...], val_frac: float, limit: int, each: int,
+    grey: bool, draws: int, threads: int, seed: int, results: Path,
 ) -> None:  # fmt: skip
     """Measure, print tables, keep the figures."""
     from restore.engine import default_model_path
@@ -280,7 +287,9 @@ def main(
     run = begin_run(threads, "onnxruntime", "numpy", "opencv-python-headless")
     cv2.setNumThreads(threads)
     model = model or default_model_path()
-    files = find_photos(folders, val_frac=val_frac, exclude=exclude, limit=limit)
+    files = find_photos(
+        folders, val_frac=val_frac, exclude=exclude, limit=limit, trained_on=trained_on
+    )
     restorers = load_restorers(model, previous, threads)
     methods = {name: use_repair(restorer) for name, restorer in restorers.items()}
     methods |= {"nothing": keep_as_is, "classical": fill_classically}

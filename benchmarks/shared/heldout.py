@@ -1,15 +1,16 @@
 """Held-out clean photographs: which they are, in which order, and what their draws come from.
 
 A photograph is held out by the hash of its name without folder and suffix, so that one split serves
-all folders, and by `degrade build` where keys are such names. Everything is drawn from the seed and
-that name: the same photographs are damaged alike in every run, whichever others there are.
+all folders. `degrade build` hashes its keys, which for a folder are names with suffix: another
+split. So what builds train on is left out by its name. Everything is drawn from the seed and the
+name: the same photographs are damaged alike in every run, whichever others there are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import blake2b
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import click
 import cv2
@@ -22,29 +23,49 @@ VAL_FRAC = 0.05
 _GOLDEN_RATIO = 0.6180339887498949
 
 
-def find_heldout(folders: Sequence[Path], exclude: Path | None, val_frac: float) -> list[Path]:
+def find_heldout(
+    folders: Sequence[Path],
+    exclude: Path | None,
+    val_frac: float,
+    trained_on: Sequence[Path] = (),
+) -> list[Path]:
     """Files of held-out photographs, by name, one for each name; excluded names are left out.
 
     Args:
         folders: Where photographs lie.
-        exclude: A text file of names without suffix, one a line.
+        exclude: A text file of names, with or without suffix, one a line.
         val_frac: Share of all names that is held out.
+        trained_on: Builds of pairs; the sources that they train on are left out.
 
     Raises:
-        click.ClickException: If there are none.
+        click.ClickException: If there are none, or none of the names to exclude is there.
     """
     from degrade.build.plan import find_split
 
-    excluded = set() if exclude is None else set(exclude.read_text("utf-8").split("\n"))
     files: dict[str, Path] = {}
     for folder in folders:
-        for file in folder.iterdir():
-            if file.is_file() and file.stem not in excluded:
+        for file in sorted(folder.iterdir()):
+            if file.is_file():
                 files.setdefault(file.stem, file)
-    names = sorted(name for name in files if find_split(name, val_frac) == "val")
+    trained = {name for pairs in trained_on for name in name_trained(pairs)}
+    if exclude is not None:
+        excluded = set(exclude.read_text("utf-8").splitlines())
+        excluded |= {PurePosixPath(line).stem for line in excluded}
+        if not excluded & files.keys():
+            raise click.ClickException(f"{exclude}: none of these names is among the photographs")
+        trained |= excluded
+    names = sorted(n for n in files.keys() - trained if find_split(n, val_frac) == "val")
     if not names:
         raise click.ClickException(f"{folders[0]}: no held-out photographs; name more folders")
     return [files[name] for name in names]
+
+
+def name_trained(pairs: Path) -> set[str]:
+    """Names without folder and suffix of the sources that a build trains on."""
+    from degrade import PairReader
+
+    reader = PairReader(pairs, split="train")
+    return {PurePosixPath(reader.recipe(index).key).stem for index in range(len(reader))}
 
 
 def spread(num: int) -> list[int]:

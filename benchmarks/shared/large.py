@@ -29,20 +29,26 @@ class LargePhoto(NamedTuple):
 
 
 def find_photos(
-    folders: Sequence[Path], *, val_frac: float, exclude: Path | None, limit: int
+    folders: Sequence[Path],
+    *,
+    val_frac: float,
+    exclude: Path | None,
+    limit: int,
+    trained_on: Sequence[Path] = (),
 ) -> list[Path]:
     """Files of so many held-out photographs, spread over all names; each name once.
 
     Args:
         folders: Where photographs lie.
         val_frac: Share of all names that is held out; 1 takes all.
-        exclude: A text of names without suffix, one a line, to leave out.
+        exclude: A text of names to leave out, one a line.
         limit: At most so many.
+        trained_on: Builds of pairs; the sources that they train on are left out.
 
     Raises:
         click.ClickException: If there are none.
     """
-    files = find_heldout(folders, exclude, val_frac)
+    files = find_heldout(folders, exclude, val_frac, trained_on)
     return [files[i] for i in sorted(spread(len(files))[:limit])]
 
 

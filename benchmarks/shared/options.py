@@ -23,9 +23,11 @@ photos = click.argument("folders", nargs=-1, required=True, metavar="PHOTOS...",
 pairs = click.argument("pairs", type=_FOLDER)
 model = click.option("--model", type=_FILE, help="Our weights; else those of the package.")
 previous = click.option("--previous", type=_FILE, help="Earlier weights of ours.")
-exclude = click.option(
-    "--exclude", type=_FILE, help="Text of names without suffix, one a line, to leave out."
-)
+exclude = click.option("--exclude", type=_FILE, help="Text of names to leave out, one a line.")
+trained_on = click.option(
+    "--trained-on", multiple=True, metavar="PAIRS", type=_FOLDER,
+    help="Leave out what the weights learned from: the training part of a build. Repeatable.",
+)  # fmt: skip
 val_frac = click.option(
     "--val-frac", type=click.FloatRange(0, 1), default=VAL_FRAC, show_default=True, metavar="SHARE",
     help="Of the photographs that is held out.",

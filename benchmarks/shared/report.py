@@ -145,6 +145,8 @@ def _line(label: str, cells: list[str]) -> str:
 def _show(estimate: dict[str, float] | None) -> str:
     if estimate is None:
         return "-"
+    if estimate["low"] is None:
+        return _round(estimate["value"])
     value, low, high = (_round(estimate[name]) for name in ("value", "low", "high"))
     return f"{value} [{low}, {high}]"
 

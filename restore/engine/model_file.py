@@ -41,7 +41,7 @@ class ModelMetadata:
         data: What it was trained on (JSON values).
         scores: Measured on held-out pairs.
         created: ISO 8601 date, or empty.
-        config: Of the network that was trained (JSON values); `restore` doesn't need it.
+        config: Of the network that was trained (JSON values); a close look has `marks_widths`.
         alignment: Sides of windows are multiples of so many pixels, and windows start at one.
         look_px: Short side of the reduced copy for tone.onnx; 0 where there is none.
         color_px: Likewise for color.onnx.

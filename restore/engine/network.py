@@ -115,10 +115,21 @@ class Network:
         """Whether the weights can lay colours, and so take hints of them."""
         return COLOR in self._sessions
 
+    @property
+    def sees_wide_marks(self) -> bool:
+        """Whether `repair` finds wide marks, too: whether the weights have a close look."""
+        return bool(self.metadata.config.get("marks_widths"))
+
+    @property
+    def repairs_neutral(self) -> bool:
+        """Whether photographs without colours are repaired without toning, and coloured after."""
+        return self.sees_wide_marks and self.takes_hints
+
     def look(self, reduced: Floats) -> Floats:
         """Settle a photograph's tone and colour from a reduced copy of the whole.
 
-        A photograph whose colours are nothing but toning gets those of its neutral copy.
+        A photograph whose colours are nothing but toning gets those of its neutral copy, or none
+        where it `repairs_neutral`.
 
         Args:
             reduced: (h, w, 3) sRGB in [0, 1].
@@ -131,7 +142,9 @@ class Network:
         small = _reduce(reduced, self.metadata.look_px)
         grid = self._look_once(small)
         toning = 1 - 2 * measure_own_color(small)  # none from the first doubt on
-        if toning > 0:
+        if toning > 0 and self.repairs_neutral:
+            grid = replace_colors(grid, np.zeros_like(grid), toning)
+        elif toning > 0:
             grid = replace_colors(grid, self._look_once(make_neutral(small)), toning)
         return grid
 

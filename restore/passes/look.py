@@ -93,8 +93,9 @@ def look_at(
         return Look(own_color, grid, None, None, scale, given)
     copy_known = None if given is None else given.added.whole(*small)
     restored, marks = _restore_copy(network, reduced, grid, copy_known)
-    wide = find_wide(marks, height, width)
+    wide = None if network.sees_wide_marks else find_wide(marks, height, width)
     marks = marks if copy_known is None else np.maximum(marks, copy_known)
+    own_color = measure_own_color(reduced, marks)
     laid = None
     if network.takes_hints and (own_color < 1 or hints):
         luma = find_luma(source, reduced, restored, marks, FINER * network.color_px)

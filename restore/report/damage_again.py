@@ -168,7 +168,7 @@ def damage_again(
     height, width = photo.shape[:2]
     developed, _ = damage_evenly(photo, damage)
     field = grain.field(height, width, rng=rng)[..., None]
-    strength = grain.strength * boolean_sigma(developed) + grain.product * developed
+    strength = np.hypot(grain.strength * boolean_sigma(developed), grain.product * developed)
     grained = np.asarray((developed + strength * field).clip(0, 1), np.float32)
     printed = finish(grained, damage, enlarge_fields(damage, height, width)[1])
     noise = grain.noise_frac * grain.field(height, width, rng=rng)[..., None]

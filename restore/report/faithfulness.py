@@ -23,15 +23,13 @@ from restore.report.fit.damage import estimate_damage
 from restore.report.grain_fit import GrainEstimate, fit_grain
 from restore.report.unexplained import UNEXPLAINED, Region, find_unexplained, outline
 from restore.scan.profiles import scale_to_unit
-from restore.ycc import LUMA_WEIGHTS, measure_own_color, to_ycc
+from restore.ycc import LUMA_WEIGHTS, find_unmarked, measure_own_color, to_ycc
 
 Floats = NDArray[np.float32]
 
 ANALYSED_SIDE_PX = 1024
 """Long side of the copy that is measured; larger photographs are reduced."""
 MIN_SIDE_PX = 32
-_MARK = 0.1
-"""Opacity from which a pixel counts as covered by a mark."""
 _PLAIN_SIDE_PX = 256
 # Chroma, as distance from grey in CbCr: below the first there is none, from the second it shows.
 _NO_CHROMA, _VISIBLE_CHROMA = 0.03, 0.04
@@ -178,11 +176,14 @@ def measure_faithfulness(
     full_width, full_height = photo_size or (width, height)
     size = analysed_size(width, height)
     if min(size) < MIN_SIDE_PX:
-        raise RestoreError(f"{width} x {height} px is too small to measure its damage")
+        raise RestoreError(
+            f"{full_width} x {full_height} px is too small or too narrow to measure its damage"
+        )
     before, after = (_prepare(photo, size) for photo in (original, restored))
     opacity = _prepare(marks, size)[..., 0]
-    weight = (cv2.dilate(opacity, np.ones((3, 3), np.uint8)) < _MARK).astype(np.float32)
-    damage = estimate_damage(after, before, weight, is_monochrome=measure_own_color(before) < 0.5)
+    weight = find_unmarked(opacity).astype(np.float32)
+    is_monochrome = measure_own_color(before, opacity) < 0.5
+    damage = estimate_damage(after, before, weight, is_monochrome=is_monochrome)
     developed, expected = damage_evenly(after, damage)
     tone = developed[..., 0] if damage.is_monochrome else developed @ LUMA_WEIGHTS
     tone = np.asarray(tone, np.float32)
@@ -233,9 +234,8 @@ def _prepare(photo: NDArray[Any], size: tuple[int, int]) -> Floats:
     if photo.shape[1::-1] != size:
         photo = np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), photo.dtype)
     values = photo.astype(np.float32) if photo.dtype.kind == "f" else scale_to_unit(photo)
-    if values.ndim == 2:
-        values = values[..., None]
-    return np.repeat(values, 3, axis=-1) if values.shape[-1] == 1 else values[..., :3].clip(0, 1)
+    values = np.atleast_3d(values)[..., :3].clip(0, 1)
+    return np.repeat(values, 3, axis=-1) if values.shape[-1] == 1 else values
 
 
 def _draw_plain(damage: DamageEstimate, shape: tuple[int, ...]) -> Floats:

@@ -33,6 +33,7 @@ class GrainEstimate:
         noise_frac: What does not depend on the tone: sensor, JPEG.
         size_px: Deviation of the Gaussian spread of one grain, in px of the photograph given.
         tones: (k,) tones of the developed image at which it was measured.
+        slopes: (k,) how much of a change there is left in the print, there.
         sigmas: (k,) deviations measured there.
     """
 
@@ -41,6 +42,7 @@ class GrainEstimate:
     noise_frac: float
     size_px: float
     tones: Floats
+    slopes: Floats
     sigmas: Floats
 
     def sigma(self, tone: Floats, slope: Floats | float = 1.0) -> Floats:
@@ -97,7 +99,7 @@ def fit_grain(residual: Floats, tone: Floats, slope: Floats, weight: Floats) -> 
             )
     if not found:
         nothing = np.zeros(0, np.float32)
-        return GrainEstimate(0.0, 0.0, SIGMA_FLOOR, 0.0, nothing, nothing)
+        return GrainEstimate(0.0, 0.0, SIGMA_FLOOR, 0.0, nothing, nothing, nothing)
     tones, slopes, sigmas, counts = (np.array(column) for column in zip(*found, strict=True))
     tones = tones.astype(np.float32)
     laws = np.stack([(boolean_sigma(tones) * slopes) ** 2, (tones * slopes) ** 2, tones * 0 + 1])
@@ -108,6 +110,7 @@ def fit_grain(residual: Floats, tone: Floats, slope: Floats, weight: Floats) -> 
         noise_frac=float(noise),
         size_px=_grain_size(fine, flat),
         tones=tones,
+        slopes=slopes.astype(np.float32),
         sigmas=sigmas.astype(np.float32),
     )
 
@@ -160,12 +163,15 @@ def _grain_size(fine: Floats, flat: NDArray[np.bool_]) -> float:
 
     White noise through a Gaussian of deviation s has correlation exp(−1 / 4s²) at one px.
     """
+    limit = 4 * _MAD_TO_SIGMA * float(np.median(np.abs(fine[flat])))
+    fine = fine.clip(-limit, limit)
+    variance = float((fine[flat] ** 2).mean())
     covariances = []
-    for axis in (0, 1):
-        both = flat & np.roll(flat, -1, axis)
-        limit = 4 * _MAD_TO_SIGMA * float(np.median(np.abs(fine[flat])))
-        product = (fine.clip(-limit, limit) * np.roll(fine, -1, axis).clip(-limit, limit))[both]
-        covariances.append(float(product.mean()) if both.any() else 0.0)
-        variance = float((fine[flat].clip(-limit, limit) ** 2).mean())
+    for here, there, flat_here, flat_there in (
+        (fine[:-1], fine[1:], flat[:-1], flat[1:]),
+        (fine[:, :-1], fine[:, 1:], flat[:, :-1], flat[:, 1:]),
+    ):
+        both = flat_here & flat_there
+        covariances.append(float((here * there)[both].mean()) if both.any() else 0.0)
     alike = float(np.mean(covariances)) / max(variance, 1e-12)
     return 0.0 if alike <= 0.01 else 0.5 / math.sqrt(-math.log(min(alike, 0.95)))

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from restore.errors import PhotoError
 from restore.report.faithfulness import Faithfulness, Floats
+from restore.report.grain_fit import SIGMA_FLOOR
 from restore.report.unexplained import Region
 from restore.scan.output import PrivateFolder
 from restore.ycc import LUMA_WEIGHTS
@@ -249,14 +250,14 @@ def _parameters(measured: Faithfulness) -> list[tuple[str, str]]:
         for i in (0, curve.shape[1] // 2, curve.shape[1] - 1)
     )
     blur = damage.blur_sigma_px / scale
-    peak = float(np.max(grain.sigma(np.linspace(0, 1, 33, dtype=np.float32))))
+    peak = float(np.max(grain.sigma(grain.tones, grain.slopes), initial=SIGMA_FLOOR))
     return [
         ("Photograph", kind),
         ("What the emulsion saw", response),
         ("Black, middle grey and white have become", swatches),
         ("Blur against the restored photograph", f"{blur:.1f} px" if blur else "none found"),
         ("Light lost in the darkest place", _percent(1 - float(damage.light.min()))),
-        ("Faded, where most", _percent(float(damage.fade.clip(0, 1).max()))),
+        ("Faded more than elsewhere, where most", _percent(float(damage.fade.clip(0, 1).max()))),
         ("Grain and noise, where strongest", f"± {255 * peak:.1f} of 255 levels"),
         ("Size of the grain", f"{grain.size_px / scale:.1f} px"),
     ]
@@ -270,8 +271,7 @@ def _damage_figures(measured: Faithfulness) -> list[str]:
         for c, (color, dash) in enumerate((("#c22", ""), ("#282", "7 3"), ("#22c", "2 3")))
     ]
     grain = measured.grain
-    tones = np.linspace(0, 1, 33, dtype=np.float32)
-    sigmas = 255 * grain.sigma(tones)
+    sigmas = 255 * grain.sigma(grain.tones, grain.slopes)
     top = float(max(5.0, *sigmas, *(255 * grain.sigmas))) * 1.1
     dots = [(float(t), 255 * float(s)) for t, s in zip(grain.tones, grain.sigmas, strict=True)]
     return [
@@ -285,7 +285,7 @@ def _damage_figures(measured: Faithfulness) -> list[str]:
             diagonal=True,
         ),
         _chart(
-            [(tones, sigmas, "#222", "")],
+            [(grain.tones, sigmas, "#222", "")],
             dots,
             top,
             "Grain by tone",

@@ -166,7 +166,7 @@ def test_marked_photograph_is_the_clean_one_under_ink() -> None:
     torch.testing.assert_close(batch.damaged[1:, 0, 0, 8], 1 - 0.75 * opacity[1:])
     assert batch.damaged[:, 0, 0, 7].tolist() == [0, 1, 1, 1]
     torch.testing.assert_close(batch.damaged[1:, 0, 15, 0], torch.full((3,), 1 - 0.75 * 0.2))
-    torch.testing.assert_close(known[:, 0, 0, 8], torch.tensor([0, 0, 0, 0.8]))
+    torch.testing.assert_close(known[:, 0, 0, 8], torch.tensor([0, 0, 0, 1.0]))
 
 
 def test_laid_marks_are_blurred_before_they_are_weakened() -> None:

@@ -26,7 +26,8 @@ from train.data.batches import Batch
 
 # In the key of these draws, which are drawn apart from crops and hints.
 _GIVEN = 3
-# Users paint marks somewhat wider than they are: by up to so many pixels.
+# Users paint marks that they see, all or nothing, and somewhat wider: by up to so many pixels.
+_PAINTED_OPACITY = 0.1
 _MAX_WIDER_PX = 3
 _UNKNOWN = -1
 
@@ -95,11 +96,12 @@ def give(batch: Batch, given: Given) -> tuple[Batch, Tensor]:
     undamaged = spread(given.undamaged)
     damaged = torch.where(undamaged, sound, damaged)
     marks = torch.where(undamaged, 0.0, marks)
+    painted = (marks >= _PAINTED_OPACITY).to(marks.dtype)
     known = torch.zeros_like(marks)
     wider_px = spread(given.wider_px)
     for reach in range(_MAX_WIDER_PX + 1):
         if (given.wider_px == reach).any():
-            wider = F.max_pool2d(marks, 2 * reach + 1, stride=1, padding=reach)
+            wider = F.max_pool2d(painted, 2 * reach + 1, stride=1, padding=reach)
             known = torch.where(wider_px == reach, wider, known)
     damaged = damaged.contiguous(memory_format=torch.channels_last)
     return batch._replace(damaged=damaged, clean=clean, marks=marks), known

@@ -2,8 +2,9 @@
 
 A set is far where its photographs look like no clean ones, whichever photograph is which: the right
 question where colours are guessed. Both sets here are of the same photographs, number by number.
-Counts say how often a photograph was drawn, for bootstrap intervals; pairs of a photograph with
-itself are never compared, or else the intervals would lie too high.
+Counts say how often a photograph was drawn, for bootstrap intervals of the kernel distance; pairs
+of a photograph with itself are never compared, or else the intervals would lie too high. The
+Fréchet distance has none: it is larger of the fewer different photographs of a draw.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def summarise_kid(terms: Tensor, counts: Tensor) -> float:
     return 1000 * float(drawn @ terms @ drawn) / num_pairs if num_pairs else 0.0
 
 
-def measure_frechet(vectors: Tensor, true_vectors: Tensor, counts: Tensor) -> float:
+def measure_frechet(vectors: Tensor, true_vectors: Tensor) -> float:
     """Fréchet distance of two sets, each taken for a normal distribution.
 
     It is biased, and grows as sets get smaller: compare only sets of equal size.
@@ -62,19 +63,17 @@ def measure_frechet(vectors: Tensor, true_vectors: Tensor, counts: Tensor) -> fl
     Args:
         vectors: (N, D), of the restored photographs.
         true_vectors: (N, D), of the clean ones.
-        counts: (N,), how often each photograph counts.
 
     Source:
         Heusel et al. 2017, "GANs trained by a two time-scale update rule", eq. 6; theirs are the
         features of an Inception network. The trace of the root is taken as the sum of the singular
         values of the product of both centred sets, which needs no root of a matrix.
     """
-    shares = counts.double() / counts.sum()
     spread, means = [], []
     for side in (vectors.double(), true_vectors.double()):
-        mean = shares @ side
+        mean = side.mean(0)
         means.append(mean)
-        spread.append((side - mean) * shares.sqrt()[:, None])
+        spread.append((side - mean) / len(side) ** 0.5)
     ours, true = spread
     if len(ours) > ours.shape[1]:  # the same singular values from smaller matrices
         ours, true = (torch.linalg.qr(side, mode="r").R for side in spread)

@@ -247,7 +247,11 @@ class Evaluation:
             summaries, self._sources, ours=[], num_draws=num_draws, rng=np.random.default_rng(0)
         )[0]
         return {
-            name: {metric: [found.low, found.high] for metric, found in table.items()}
+            name: {
+                metric: [found.low, found.high]
+                for metric, found in table.items()
+                if found.low is not None and found.high is not None
+            }
             for name, table in estimates.items()
         }
 

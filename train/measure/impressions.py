@@ -102,9 +102,10 @@ class ImpressionSet:
         """The measures of the photographs of these numbers, which may repeat; None takes all.
 
         Returns:
-            `kid`, `frechet`, `feature_distance` (where a classifier looked), `hue_spread`,
-            `hue_spread_frac` (of the truth's), `top_hue_frac`, `leak`, and `colorfulness_p10`,
-            `_p50` and `_p90`: a tenth, half and nine tenths of the photographs have less.
+            `kid`, `frechet` (of all alone), `feature_distance` (these where a classifier looked),
+            `hue_spread`, `hue_spread_frac` (of the truth's), `top_hue_frac`, `leak`, and
+            `colorfulness_p10`, `_p50` and `_p90`: a tenth, half and nine tenths of the photographs
+            have less.
         """
         chosen = range(len(self)) if drawn is None else drawn
         tally = np.bincount(np.asarray(chosen, np.int64), minlength=len(self))
@@ -112,7 +113,8 @@ class ImpressionSet:
         results = {}
         if self._is_judged:
             results["kid"] = summarise_kid(self._terms, counts)
-            results["frechet"] = measure_frechet(self._vectors, self._true_vectors, counts)
+            if drawn is None:  # of fewer different photographs it is larger: it has no interval
+                results["frechet"] = measure_frechet(self._vectors, self._true_vectors)
             results["feature_distance"] = float(counts @ self._distances / counts.sum())
         ours, true = counts @ self._hues, counts @ self._true_hues
         results["hue_spread"] = hues.summarise_hue_spread(ours)

@@ -10,6 +10,7 @@ Source:
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,13 +28,13 @@ class Estimate:
 
     Attributes:
         value: Over all photographs.
-        low: 2.5 % of the draws lie below.
-        high: 2.5 % of the draws lie above.
+        low: 2.5 % of the draws lie below; None where draws tell nothing.
+        high: 2.5 % of the draws lie above; likewise.
     """
 
     value: float
-    low: float
-    high: float
+    low: float | None = None
+    high: float | None = None
 
 
 Estimates = dict[str, dict[str, Estimate]]
@@ -86,14 +87,16 @@ def bootstrap(
     """
     if not groups or any(len(r) != len(groups) for r in rows.values()):
         raise ValueError("every method needs one row for each photograph, and at least one")
-    summaries = {
-        method: lambda drawn, r=r: summarise([r[i] for i in drawn]) for method, r in rows.items()
-    }
+
+    def choose(rows: Sequence[Row], drawn: list[int] | None) -> Summary:
+        return summarise(list(rows) if drawn is None else [rows[i] for i in drawn])
+
+    summaries = {method: functools.partial(choose, r) for method, r in rows.items()}
     return bootstrap_sets(summaries, groups, ours=ours, num_draws=num_draws, rng=rng)
 
 
 def bootstrap_sets(
-    summaries: Mapping[str, Callable[[list[int]], Summary]],
+    summaries: Mapping[str, Callable[[list[int] | None], Summary]],
     groups: Sequence[str],
     *,
     ours: Sequence[str],
@@ -103,7 +106,9 @@ def bootstrap_sets(
     """Like `bootstrap`, of methods that sum up photographs by their numbers.
 
     Args:
-        summaries: By method, from numbers of photographs, which may repeat, to metrics.
+        summaries: By method, from numbers of photographs, which may repeat, to metrics; None
+            stands for all. What is told of all alone has no interval: a maximum, or a distance that
+            grows as there are fewer different photographs.
         groups: The source photograph of each.
         ours: The methods that all others are compared with.
         num_draws: How often the photographs are drawn.
@@ -113,20 +118,26 @@ def bootstrap_sets(
         As `bootstrap` does.
     """
     draws = draw_groups(groups, num_draws, rng)
-    whole = {method: s(list(range(len(groups)))) for method, s in summaries.items()}
+    whole = {method: s(None) for method, s in summaries.items()}
     drawn = {method: [s(draw) for draw in draws] for method, s in summaries.items()}
     values = {
-        method: {name: _enclose(value, [draw[name] for draw in drawn[method]])
-                 for name, value in metrics.items()}
+        method: {
+            name: _enclose(value, [draw[name] for draw in drawn[method] if name in draw])
+            for name, value in metrics.items()
+        }
         for method, metrics in whole.items()
-    }  # fmt: skip
+    }
     differences: dict[str, Estimates] = {}
     for our in ours:
         differences[our] = {
             method: {
                 name: _enclose(
                     whole[our][name] - whole[method][name],
-                    [a[name] - b[name] for a, b in zip(drawn[our], drawn[method], strict=True)],
+                    [
+                        a[name] - b[name]
+                        for a, b in zip(drawn[our], drawn[method], strict=True)
+                        if name in a
+                    ],
                 )
                 for name in whole[our]
                 if name in whole[method]
@@ -138,5 +149,7 @@ def bootstrap_sets(
 
 
 def _enclose(value: float, drawn: list[float]) -> Estimate:
+    if not drawn:
+        return Estimate(float(value))
     low, high = np.quantile(drawn, [0.025, 0.975])
     return Estimate(float(value), float(low), float(high))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -20,7 +21,7 @@ CHANGED = 0.1
 
 
 def summarise_faces(faces: Sequence[FaceChange], version: str) -> dict[str, float]:
-    """Median and largest distance of a version, and shares of faces; at least one face."""
+    """Median and largest distance of a version, and shares of its faces; at least one face."""
     distances = np.array([face.distances[version] for face in faces])
     return {
         "median": float(np.median(distances)),
@@ -96,7 +97,7 @@ def _add_estimates(
             methods.setdefault(version, {}).update(estimates)
         return
     summaries = {
-        version: lambda drawn, version=version: summarise([faces[i] for i in drawn], version)
+        version: functools.partial(_summarise_drawn, summarise, faces, version)
         for version in versions
     }
     found, differences = bootstrap_sets(
@@ -109,6 +110,19 @@ def _add_estimates(
         for version, table in others.items():
             minus = ours_minus.setdefault(our, {}).setdefault(version, {})
             minus.update({n: asdict(e) for n, e in table.items()})
+
+
+def _summarise_drawn(
+    summarise: Callable[[Sequence[FaceChange], str], dict[str, float]],
+    faces: Sequence[FaceChange],
+    version: str,
+    drawn: list[int] | None,
+) -> dict[str, float]:
+    """What `summarise` says of all faces, or of drawn ones: of these without the worst."""
+    if drawn is None:
+        return summarise(faces, version)
+    values = summarise([faces[i] for i in drawn], version)
+    return {name: value for name, value in values.items() if name != "worst"}
 
 
 def format_likeness(section: Section) -> str:
@@ -125,9 +139,9 @@ def format_likeness(section: Section) -> str:
     return "\n".join(lines)
 
 
-def _show(estimate: dict[str, float] | None) -> str:
+def _show(estimate: dict[str, Any] | None) -> str:
     if estimate is None:
         return "-"
-    if "low" not in estimate:
+    if estimate.get("low") is None:
         return f"{estimate['value']:.3f}"
     return f"{estimate['value']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]"

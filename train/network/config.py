@@ -103,6 +103,11 @@ class GeneratorConfig:
         return bool(self.marks_widths)
 
     @property
+    def repairs_neutral(self) -> bool:
+        """Whether photographs without colours are repaired without toning, and coloured after."""
+        return self.has_close_look and bool(self.color_encoder)
+
+    @property
     def alignment(self) -> int:
         """Sides of photographs are multiples of so many pixels: the coarsest scale's cells."""
         return int(2 ** (len(self.widths) - (not self.has_close_look)))

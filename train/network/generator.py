@@ -5,16 +5,17 @@ copy of the whole. Then a local network finds the marks and repairs what is fine
 train/network/local, the one that the configuration asks for. It may see the original, too, in which
 marks are as they came. A colour network (train/network/color.py) stands beside them.
 
-Apart from the global branch nothing here looks at statistics over space (no batch, group or
-instance norm, no global pooling), so a tile gives the same values as the whole photograph away from
-the tile's edges, if it was adjusted by the grid of the whole and starts at a multiple of
-`Generator.alignment`.
+Apart from the global branch nothing here looks at statistics over space once it is trained (no
+group or instance norm, no global pooling; batch norms have fixed numbers then), so a tile gives the
+same values as the whole photograph away from the tile's edges, if it was adjusted by the grid of
+the whole and starts at a multiple of `Generator.alignment`.
 """
 
 from __future__ import annotations
 
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 
 from train.network.color import ColorNetwork
@@ -22,11 +23,10 @@ from train.network.config import GeneratorConfig
 from train.network.encoder import Version
 from train.network.global_branch import GlobalBranch, adjust_by_grid, reduce_photo
 from train.network.local.close_look import CloseLook
-from train.network.local.fill import fill_from_around
 from train.network.local.unet import LocalUNet
 from train.network.toning import make_neutral, measure_toning, replace_colors
 
-__all__ = ["Generator", "GeneratorConfig", "fill_from_around"]
+__all__ = ["Generator", "GeneratorConfig"]
 
 
 class Generator(nn.Module):
@@ -96,18 +96,20 @@ class Generator(nn.Module):
     def find_grid(self, photo: Tensor) -> Tensor | None:
         """The global branch's grid (N, 12, h, w) for whole photographs (N, 3, H, W), if any.
 
-        In evaluation mode the colours of a photograph that has none of its own, only toning, are
-        found in its neutral copy.
+        A photograph that has no colours of its own, only toning, is made neutral where it is
+        repaired so; else, in evaluation mode, its colours are found in its neutral copy.
         """
         if self.global_branch is None:
             return None
         reduced = reduce_photo(photo, self.config.global_px)
-        if self.training:
-            grid: Tensor = self.global_branch(reduced)
+        grid: Tensor = self.global_branch(reduced) if self.training else self._look_twice(reduced)
+        if self.training and not self.config.repairs_neutral:
             return grid
-        grid, toning = self._look_twice(reduced), measure_toning(reduced)
+        toning = measure_toning(reduced)
         if not toning.any():
             return grid
+        if self.config.repairs_neutral:
+            return replace_colors(grid, torch.zeros_like(grid), toning)
         return replace_colors(grid, self._look_twice(make_neutral(reduced)), toning)
 
     def _look_twice(self, reduced: Tensor) -> Tensor:

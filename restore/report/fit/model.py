@@ -31,10 +31,12 @@ class _Channel(NamedTuple):
         channel: Of the print.
         curve: Of the curve and response that it has.
         exposed: In [0, 1].
+        is_exposed: Whether it was there before it was clipped.
         developed: By the curve.
         light: That is left.
         lit: Developed image times light.
         fade: In [0, 1].
+        is_faded: Whether it was there before it was clipped.
         gap: Colour that is faded to, less the toned image.
         off: Print less original, in units of ROBUST_SCALE.
     """
@@ -42,10 +44,12 @@ class _Channel(NamedTuple):
     channel: int
     curve: int
     exposed: Floats
+    is_exposed: NDArray[np.bool_]
     developed: Floats
     light: Floats
     lit: Floats
     fade: Floats
+    is_faded: NDArray[np.bool_]
     gap: Floats
     off: Floats
 
@@ -134,23 +138,24 @@ class Model:
         shares, curves = self.at.shares(values), self.at.curves(values)
         tint = self.at.tint(values)
         light = self._fields @ single(values[self.at.light])
-        fade = (self._fields @ single(values[self.at.fade])).clip(0, 1)
+        fade, is_faded = _clip(self._fields @ single(values[self.at.fade]))
         channels = []
         for c in range(3):
             k = min(c, self.at.num_curves - 1)
             if c == k:  # of a silver image all three are exposed and developed alike
-                exposed = (self._before @ single(shares[k])).clip(0, 1)
+                exposed, is_exposed = _clip(self._before @ single(shares[k]))
                 developed = interpolate(exposed, single(curves[k]))
                 lit = developed * light
             toned = interpolate(lit.clip(0, 1), single(tint[:, c]))
             gap = np.float32(values[self.at.fade_color][c]) - toned
             off = (toned + fade * gap - self._after[:, c]) / np.float32(ROBUST_SCALE)
-            channels.append(_Channel(c, k, exposed, developed, light, lit, fade, gap, off))
+            planes = (exposed, is_exposed, developed, light, lit, fade, is_faded, gap, off)
+            channels.append(_Channel(c, k, *planes))
         return channels
 
     def _rows(self, channel: _Channel, values: Doubles) -> Floats:
         """(P, n) by how much each pixel of a channel changes with each unknown."""
-        c, k, exposed, developed, light, lit, fade, gap, _ = channel
+        c, k, exposed, is_exposed, developed, light, lit, fade, is_faded, gap, _ = channel
         rows = np.zeros((len(lit), self.at.num), np.float32)
         shows = 1 - fade
         dark, bright = 2 * np.diff(self.at.tint(values)[:, c])
@@ -164,12 +169,19 @@ class Model:
         rise = rise[np.minimum(place.astype(np.int32), NUM_CONTROLS - 2)] * steep * light
         rise /= np.float32(values[self.at.response].reshape(-1, 3)[k].sum())
         response = slice(self.at.response.start + 3 * k, None)
+        rise *= is_exposed
         rows[:, response][:, :3] = rise[:, None] * (self._before - exposed[:, None])
         if self.at.is_monochrome:
             near = (1 - np.abs(lit.clip(0, 1)[:, None] - GREYS) * 2).clip(0, None)
             near *= shows[:, None]
             rows[:, self.at.chroma] = (near[:, :, None] * CHROMA[:, c]).reshape(-1, 6)
         rows[:, self.at.light] = (steep * developed)[:, None] * self._fields
-        rows[:, self.at.fade] = gap[:, None] * self._fields
+        rows[:, self.at.fade] = (gap * is_faded)[:, None] * self._fields
         rows[:, self.at.fade_color.start + c] = fade
         return rows
+
+
+def _clip(values: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+    """Values brought into [0, 1], and whether they were there."""
+    clipped = values.clip(0, 1)
+    return clipped, clipped == values

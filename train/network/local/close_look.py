@@ -25,6 +25,7 @@ from train.network.global_branch import add_affine
 from train.network.layers import NormedConv, double_size, stack_blocks, stack_convs
 from train.network.local.fill import decide_hidden, fill_evenly, find_hidden
 from train.network.strips import run_in_strips
+from train.network.toning import make_neutral
 
 # Logit of the marks before training: 2 % everywhere, so the gate starts closed.
 _MARKS_BIAS = -4.0
@@ -89,13 +90,15 @@ class MarksNetwork(nn.Module):
         """Logits of the opacity of marks.
 
         Args:
-            photo: (N, 3, H, W) RGB in [0, 1], tone and colour adjusted.
+            photo: (N, 3, H, W) RGB in [0, 1], tone and colour adjusted; of that the tone is seen.
             original: (N, 3, H, W), as it came.
 
         Returns:
             (N, 1, H, W) float32.
         """
-        x = self.stem(2 * torch.cat([photo, original], dim=1) - 1)  # (N, widths[0], H / 2, W / 2)
+        # Colours that were laid are guesses, and tell what the guesser took for sound.
+        lighter = original + make_neutral(photo - original)
+        x = self.stem(2 * torch.cat([lighter, original], dim=1) - 1)  # (N, widths[0], H / 2, W / 2)
         skips = [self.encoder[0](x)]
         for blocks in self.encoder[1:]:
             skips.append(blocks(F.avg_pool2d(skips[-1], 2)))
