@@ -9,6 +9,7 @@ class StillNetwork:
 
     alignment = 8
     takes_hints = True
+    sees_wide_marks = False
     color_px = 256
     device = "cpu"
 

@@ -272,7 +272,7 @@ def _damage_figures(measured: Faithfulness) -> list[str]:
     ]
     grain = measured.grain
     sigmas = 255 * grain.sigma(grain.tones, grain.slopes)
-    top = float(max(5.0, *sigmas, *(255 * grain.sigmas))) * 1.1
+    top = 1.1 * float(np.max([*sigmas, *(255 * grain.sigmas)], initial=5.0))
     dots = [(float(t), 255 * float(s)) for t, s in zip(grain.tones, grain.sigmas, strict=True)]
     return [
         _chart(

@@ -68,6 +68,25 @@ def test_held_out_are_the_names_of_the_validation_split(tmp_path: Path) -> None:
     assert len(find_heldout(folders, None, 0.3)) == len(held)
     with pytest.raises(click.ClickException, match="no held-out"):
         find_heldout(folders, None, 0.0)
+    (tmp_path / "earlier.txt").write_text(f"{held[0]}.webp\n")
+    assert [file.stem for file in find_heldout(folders, tmp_path / "earlier.txt", 0.3)] == held[1:]
+    (tmp_path / "earlier.txt").write_text("something\n")
+    with pytest.raises(click.ClickException, match="none of these names"):
+        find_heldout(folders, tmp_path / "earlier.txt", 0.3)
+
+
+def test_sources_that_a_build_trains_on_are_not_held_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Builds hash their keys, with suffix: what is in their training part is left out by name."""
+    for number in range(40):
+        (tmp_path / f"{number}.jpg").touch()
+    held = [file.stem for file in find_heldout([tmp_path], None, 0.3)]
+    monkeypatch.setattr(
+        "benchmarks.shared.heldout.name_trained", lambda pairs: {held[0], "another"}
+    )
+    found = find_heldout([tmp_path], None, 0.3, [tmp_path / "pairs"])
+    assert [file.stem for file in found] == held[1:]
 
 
 def test_what_is_grey_small_or_broken_is_passed_over(tmp_path: Path) -> None:

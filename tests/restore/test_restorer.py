@@ -166,6 +166,7 @@ class BarPainter:
 
     alignment = 8
     takes_hints = False
+    sees_wide_marks = False
 
     def look(self, reduced: np.ndarray) -> np.ndarray:
         """Settle nothing."""
@@ -196,6 +197,11 @@ def test_mark_too_wide_for_the_local_pass_is_repaired() -> None:
     assert (marks[304:320, 204:496] == 255).all()
     assert np.abs(restored[304:320, 204:496].astype(int) - 102).max() <= 30
     assert (marks[340:] == 0).all()
+    sees_all = BarPainter()
+    sees_all.sees_wide_marks = True
+    [*rows, _] = Restorer(sees_all, tile_px=256).restore_rows(ArraySource(photo))  # type: ignore[arg-type]
+    found = np.concatenate([r.marks for r in rows if isinstance(r, RestoredRows)])
+    assert (found == 0).all()
 
 
 def test_restorer_may_be_shared_between_threads() -> None:
@@ -266,6 +272,12 @@ def test_sepia_is_no_colour() -> None:
     assert measure_own_color(np.repeat(grey, 3, axis=-1)) == 0
     assert measure_own_color(sepia) < 0.2
     assert measure_own_color(LARGE.astype(np.float32) / 255) == 1
+    marks = np.zeros(sepia.shape[:2], np.float32)
+    marks[:, :20] = 1
+    sepia[:, :20] = (0.9, 0.8, 0.1)
+    assert measure_own_color(sepia) > 0.9
+    assert measure_own_color(sepia, marks) < 0.2
+    assert measure_own_color(sepia, np.ones_like(marks)) > 0.9  # all hidden: all that there is
 
 
 def test_colour_laid_beyond_an_edge_is_drawn_back() -> None:

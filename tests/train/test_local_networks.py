@@ -14,15 +14,18 @@ from write_models import tiny_generator
 from restore.engine import ModelMetadata, Network
 from restore.engine.model_file import default_model_path
 from restore.engine.network import weigh_cells
+from train.config.losses import LossWeights
+from train.config.stages import StageConfig
 from train.errors import TrainError
 from train.network.checkpoint import load_generator, save_generator
 from train.network.export import export_generator
 from train.network.generator import Generator, GeneratorConfig
 from train.network.global_branch import adjust_by_grid
-from train.network.layers import fold_norms, unfold_norms
+from train.network.layers import NormedConv, fold_norms, unfold_norms
 from train.network.local.close_look import MarksNetwork, unfold
 from train.network.local.fill import fill_evenly
 from train.run.callbacks import Average
+from train.run.learner import choose_learners
 from train.run.start import start_from
 from train.run.state import Position
 
@@ -417,3 +420,49 @@ def test_what_would_be_lost_is_refused(tmp_path: Path) -> None:
     save_generator(tmp_path / "told.safetensors", told, ModelMetadata("x"))
     with pytest.raises(TrainError, match="tone_bins = 8"):
         start_from(Generator(replace(CLOSE_LOOK, global_px=64)), tmp_path / "told.safetensors")
+
+
+def test_marks_are_looked_for_without_laid_colors() -> None:
+    """Tone that was settled is heeded; colours that were laid tell nothing."""
+    torch.manual_seed(0)
+    original = torch.rand(1, 3, 32, 32)
+    tinted = original + torch.tensor([0.587, -0.299, 0.0]).reshape(1, 3, 1, 1) / 5  # of no luma
+    find = make_lively_marks_network(Generator(CLOSE_LOOK)).eval()
+    with torch.no_grad():
+        expected = find(original, original)
+        torch.testing.assert_close(find(tinted, original), expected, atol=1e-5, rtol=0)
+        assert (find(original + 0.1, original) - expected).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("norms_rest", [False, True])
+def test_norms_may_rest_while_marks_are_learned(norms_rest: bool) -> None:
+    """Then the network that learns is the one that is used; its weights learn all the same."""
+    generator = Generator(CLOSE_LOOK)
+    stage = StageConfig(
+        kind="marks", size_px=32, batch=2, steps=1, time_frac=1, lr=1e-3, norms_rest=norms_rest
+    )
+    choose_learners(generator, stage, LossWeights())
+    network = make_lively_marks_network(generator)
+    photo = torch.rand(2, 3, 32, 32)
+    expected = network.eval()(photo, photo)
+    means = [layer.norm.running_mean.clone() for layer in _list_norms(network)]
+    found = network.train()(photo, photo)
+    assert torch.allclose(found, expected, atol=1e-5) == norms_rest
+    kept = [
+        torch.equal(a.norm.running_mean, b)
+        for a, b in zip(_list_norms(network), means, strict=True)
+    ]
+    assert all(kept) if norms_rest else not any(kept)
+    found.sum().backward()
+    assert all(p.grad is not None for p in network.parameters())
+
+
+def make_lively_marks_network(generator: Generator) -> MarksNetwork:
+    """Its marks network, with an output that tells what the last layer holds."""
+    network = generator.close_look.marks_network
+    torch.nn.init.normal_(network.out.weight, std=0.2)
+    return network
+
+
+def _list_norms(network: nn.Module) -> list[NormedConv]:
+    return [layer for layer in network.modules() if isinstance(layer, NormedConv)]

@@ -1,12 +1,17 @@
 """Photographs without colours: toning says nothing about the colours that they are given."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from restore.engine import ModelMetadata, Network
 from train.network.config import GeneratorConfig
+from train.network.export import export_generator
 from train.network.generator import Generator
 from train.network.global_branch import adjust_by_grid
 from train.network.toning import SATURATION, make_neutral, measure_toning, replace_colors
@@ -87,3 +92,42 @@ def test_photographs_of_a_batch_are_told_apart() -> None:
         expected = adjust_by_grid(photo, generator._look_twice(photo))
     torch.testing.assert_close(adjusted, torch.cat(alone), rtol=0, atol=1e-5)
     torch.testing.assert_close(alone[0], expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_close_look_repairs_photographs_without_colors_neutral(training: bool) -> None:
+    """Where a colour network lays colours afterwards: in training as in use, in both engines."""
+    torch.manual_seed(0)
+    close_look = replace(
+        SMALL, marks_widths=(8, 8), marks_blocks=(1, 1), color_encoder="lite0", color_px=64
+    )
+    generator = Generator(close_look).train(training)
+    assert generator.global_branch is not None
+    torch.nn.init.normal_(generator.global_branch.grid_out.weight, std=0.05)
+    grey = draw_photo(1)
+    sepia, colored = tone_photo(grey, torch.tensor([0.7, 0.5, 0.3])), draw_photo(3)
+    with torch.no_grad():
+        luma, chroma = split(generator.adjust_globally(sepia))
+        torch.testing.assert_close(chroma, torch.zeros_like(chroma), atol=1e-5, rtol=0)
+        assert (luma - split(sepia)[0]).abs().max() > 0.01
+        assert split(generator.adjust_globally(colored))[1].abs().max() > 0.05
+
+
+def test_exported_close_look_makes_the_same_neutral(tmp_path: Path) -> None:
+    """The grid that `restore` finds for a toned photograph takes all chroma away."""
+    torch.manual_seed(0)
+    close_look = replace(
+        SMALL, marks_widths=(8, 8), marks_blocks=(1, 1), color_encoder="lite0", color_px=64
+    )
+    generator = Generator(close_look).eval()
+    assert generator.global_branch is not None
+    torch.nn.init.normal_(generator.global_branch.grid_out.weight, std=0.05)
+    export_generator(tmp_path / "c.zip", generator, ModelMetadata("c"), precision="fp32")
+    network = Network.load(tmp_path / "c.zip", "cpu", num_threads=1)
+    assert network.repairs_neutral
+    sepia = tone_photo(draw_photo(1), torch.tensor([0.7, 0.5, 0.3]))
+    grid = network.look(sepia[0].permute(1, 2, 0).numpy().copy())
+    with torch.no_grad():
+        expected = generator.find_grid(sepia)
+    assert expected is not None
+    np.testing.assert_allclose(grid, expected[0].numpy(), atol=2e-4)

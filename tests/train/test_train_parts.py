@@ -214,6 +214,7 @@ def test_grey_photographs_can_be_looked_at() -> None:
     still = StillGenerator()
     scores = measure_heldout(still, [batch], contextlib.nullcontext())  # type: ignore[arg-type]
     assert scores["colorfulness_frac"] == 0
+    assert scores["called_frac"] == 0
 
 
 class StillGenerator(torch.nn.Module):

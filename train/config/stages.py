@@ -40,6 +40,8 @@ class StageConfig(Config, frozen=True, kw_only=True):
         undamaged_prob: Probability that it is given the clean photograph, which is to stay so.
         marked_prob: Probability that it is given the clean photograph under marks alone.
         grey_prob: Probability that a clean photograph which it is given so has no colours.
+        norms_rest: In a marks stage, whether its norms keep the statistics that they have: the
+            network learns as it is used, without the noise of small batches.
         weights: Weights of loss terms, by name, where they aren't those of the run.
     """
 
@@ -70,6 +72,7 @@ class StageConfig(Config, frozen=True, kw_only=True):
     undamaged_prob: Fraction = 0.0
     marked_prob: Fraction = 0.0
     grey_prob: Fraction = 0.0
+    norms_rest: bool = False
     weights: dict[str, Weight] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -93,6 +96,8 @@ class StageConfig(Config, frozen=True, kw_only=True):
             raise ValueError("undamaged_prob and marked_prob exceed 1 together")
         if self.grey_prob and not (self.undamaged_prob or self.marked_prob):
             raise ValueError("grey_prob: only with undamaged_prob or marked_prob")
+        if self.norms_rest and not self.is_marks:
+            raise ValueError("norms_rest: only in marks stages")
         for name in self.weights:
             if name not in LOSS_NAMES:
                 raise ValueError(f"weights: no loss term {name!r}")

@@ -35,8 +35,7 @@ _NEAR_PX = 7
 # A mark is seen if it stands out by this much and by this share of the deviations around it.
 _SEEN_CONTRAST = 8 / 255
 _SEEN_SHARE = 0.5
-# What is sound: changed by no more than rounding, with no mark of more opacity so near.
-_SOUND_CHANGE = 0.5 / 255
+# What is sound: no mark of more opacity is so near.
 _MAX_OPACITY = 0.02
 _NEAR_MARK_PX = 2
 _MIN_SOUND_FRAC = 0.5
@@ -127,11 +126,10 @@ def measure_found_marks(
 
 
 @torch.no_grad()
-def find_sound(damaged: Tensor, clean: Tensor, marks: Tensor) -> Tensor:
-    """Where luma is as it was and no mark is near: (N, 1, H, W) of 0 and 1."""
-    changed = split_luma_chroma(damaged - clean)[0].abs() > _SOUND_CHANGE
+def find_sound(marks: Tensor) -> Tensor:
+    """Where no mark is near, however grainy, faded or blurred it is: (N, 1, H, W) of 0 and 1."""
     near = F.max_pool2d(marks, 2 * _NEAR_MARK_PX + 1, stride=1, padding=_NEAR_MARK_PX)
-    return (~changed & (near <= _MAX_OPACITY)).to(marks.dtype)
+    return (near <= _MAX_OPACITY).to(marks.dtype)
 
 
 def measure_false_alarms(logits: Tensor, sound: Tensor) -> Tensor:
@@ -215,7 +213,7 @@ class RepairLoss(FidelityLoss):
         wanted = clean if self.guesses_colors else make_neutral_where_toned(clean, damaged)
         total = super().forward(pred, wanted, marks, damaged)
         if self.weights.false_alarms > 0:
-            value = measure_false_alarms(pred[1], find_sound(damaged, clean, marks))
+            value = measure_false_alarms(pred[1], find_sound(marks))
             total = total + self.weigh("false_alarms", value)
         if self.features is not None:
             luma, _ = split_luma_chroma(pred[0])

@@ -14,8 +14,11 @@ from torch import Tensor
 from train.data.heldout import HeldoutLoader
 from train.measure import metrics
 from train.network.generator import Generator
+from train.network.toning import make_neutral
 
 _SHEET_PHOTOS = 8
+# From this probability on a close look fills more than half.
+_CALLED_PROB = 0.375
 
 
 @torch.no_grad()
@@ -35,14 +38,17 @@ def measure_heldout(
 
     Returns:
         Means by name: luma_psnr_db, delta_e, swd, colorfulness_frac (of the truth's mean),
-        marks_f1.
+        marks_f1, called_frac (of the pixels of the clean photographs, made grey, those that are
+        called marks).
     """
     generator.eval()
     parts: list[tuple[Tensor, ...]] = []
+    called: list[Tensor] = []
     with context:
         for batch in loader:
             restored, logits = generator(batch.damaged)
             restored = restored.float().clamp(0, 1)
+            called.append(generator(make_neutral(batch.clean))[1].sigmoid() >= _CALLED_PROB)
             columns = (batch.damaged, restored, batch.clean, logits, batch.marks)
             parts.append(tuple(c.float().cpu() for c in columns))
     damaged, restored, clean, logits, marks = (torch.cat(c) for c in zip(*parts, strict=True))
@@ -56,6 +62,7 @@ def measure_heldout(
         "swd": metrics.measure_swd(restored, clean),
         "colorfulness_frac": colorfulness / max(true_colorfulness, 1e-9),  # of grey photographs
         "marks_f1": metrics.summarise_f1(metrics.count_marks(logits, marks)),
+        "called_frac": float(torch.cat(called).float().mean()),
     }
 
 

@@ -87,7 +87,7 @@ def read_info(path: Path) -> CheckpointInfo:
     Raises:
         CheckpointError: If the file is missing, damaged or not one of ours.
     """
-    if _is_exported(path):
+    if is_exported(path):
         try:
             metadata = read_metadata(path)
             return CheckpointInfo(GeneratorConfig.from_dict(metadata.config), metadata)
@@ -148,7 +148,7 @@ def load_generator(
         generator = Generator(info.config)
     expected = {name: tensor.shape for name, tensor in generator.state_dict().items()}
     try:
-        if _is_exported(path):
+        if is_exported(path):
             from train.network.export import read_weights
 
             stored = unfold_norms(generator, read_weights(path))
@@ -167,7 +167,7 @@ def load_generator(
     return generator, info
 
 
-def _is_exported(path: Path) -> bool:
+def is_exported(path: Path) -> bool:
     """Whether a file is a ZIP archive."""
     try:
         with path.open("rb") as file:

@@ -78,7 +78,12 @@ class NormedConv(nn.Module):
 
     Statistics of a batch are those of training only, so that a photograph doesn't depend on what
     it is restored with. A layer that doesn't learn keeps those it has, also while others train.
+
+    Attributes:
+        norm_rests: Whether it keeps them while it learns itself.
     """
+
+    norm_rests = False
 
     def __init__(self, num_in: int, num_out: int, side: int = 3, stride: int = 1) -> None:
         """Take (N, num_in, H, W) and give (N, num_out, H / stride, W / stride)."""
@@ -93,7 +98,10 @@ class NormedConv(nn.Module):
 
     def train(self, mode: bool = True) -> Self:
         """See `nn.Module.train`."""
-        return super().train(mode and self.conv.weight.requires_grad)
+        super().train(mode and self.conv.weight.requires_grad)
+        if self.norm_rests:
+            self.norm.eval()
+        return self
 
 
 def fold_norms(network: nn.Module) -> None:

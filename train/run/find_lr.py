@@ -12,9 +12,11 @@ from train.data.builds import Builds
 from train.data.loader import PairLoader
 from train.data.pairs import StagePairs
 from train.fastai_names import Recorder, valley
-from train.run.callbacks import Autocast, Clip
+from train.run.callbacks import Autocast, Clip, Giving
 from train.run.learner import build_learner, build_networks
+from train.run.pace import Pace
 from train.run.rates import share_rate
+from train.run.state import Position
 
 
 def find_rate(
@@ -42,6 +44,9 @@ def find_rate(
     loader = PairLoader(pairs_of_stage, stage.batch, num_steps, config.num_workers)
     clip = Clip(list(networks.generator.parameters()), config.clip_norm)
     callbacks = [Autocast(device, config.precision), clip, Recorder()]
+    if stage.is_given:
+        position = Position()
+        callbacks += [Pace(position, num_steps), Giving(stage, config.seed, position)]
     learner = build_learner(networks, config, stage, loader, device, callbacks)
     learner.remove_cbs(learner.cbs.filter(lambda cb: cb.name == "param_scheduler"))
     set_hyper = learner.opt.set_hyper

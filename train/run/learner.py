@@ -31,6 +31,7 @@ from train.losses.terms import WeighedTerms
 from train.network.critic import Critic
 from train.network.features import FrozenFeatures
 from train.network.generator import Generator
+from train.network.layers import NormedConv
 from train.network.pretrained import load_classifiers
 from train.network.projected_critic import ProjectedCritic
 from train.network.toning import measure_toning_reduced
@@ -220,8 +221,11 @@ def choose_learners(generator: Generator, stage: StageConfig, weights: LossWeigh
     is_local = stage.trains_generator and not (stage.is_global or stage.is_color)
     generator.requires_grad_(is_local and not stage.is_marks)
     if generator.config.has_close_look:
-        finds_marks = is_local and (stage.is_marks or weights.marks > 0)
-        generator.close_look.marks_network.requires_grad_(finds_marks)
+        marks_network = generator.close_look.marks_network
+        marks_network.requires_grad_(is_local and (stage.is_marks or weights.marks > 0))
+        for layer in marks_network.modules():
+            if isinstance(layer, NormedConv):
+                layer.norm_rests = stage.norms_rest
     branch, color_network = generator.global_branch, generator.color_network
     if branch is not None:
         branch.requires_grad_(stage.is_global)

@@ -47,6 +47,7 @@ HELDOUT_COLUMNS = (
     "swd",
     "colorfulness_frac",
     "marks_f1",
+    "called_frac",
     *COLOR_COLUMNS,
 )
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from train import parallel
 from train.errors import TrainError
-from train.network.checkpoint import load_generator
+from train.network.checkpoint import is_exported, load_generator
 from train.network.config import GeneratorConfig
 from train.network.generator import Generator
 
@@ -42,6 +42,12 @@ def start_from(generator: Generator, path: Path) -> None:
     loaded, info = load_generator(path)
     old, new = info.config, generator.config
     if _can_grow(old, new):
+        if new.has_close_look and is_exported(path) and parallel.is_main():
+            click.echo(
+                f"{path}: an exported file; its norms were folded into the layers, and a marks "
+                "stage would begin with others: start those from a run's checkpoint.safetensors",
+                err=True,
+            )
         _grow(generator, loaded.state_dict())
         return
     if old.has_close_look or not new.has_close_look:
