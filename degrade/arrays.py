@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from degrade.errors import StoreError
 from degrade.schema import Rgb
 
 Photo = NDArray[np.uint8]
@@ -70,10 +71,11 @@ def encode_jpeg(photo: Photo, quality: int) -> bytes:
     Args:
         photo: (H, W, 3) RGB.
         quality: 1 to 100.
+
+    Raises:
+        StoreError: If it is larger than such a file may be.
     """
-    bgr = cv2.cvtColor(photo, cv2.COLOR_RGB2BGR)
-    _, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return encoded.tobytes()
+    return _encode(photo, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, quality])
 
 
 def encode_photo(photo: Photo, suffix: str) -> bytes:
@@ -82,6 +84,16 @@ def encode_photo(photo: Photo, suffix: str) -> bytes:
     Args:
         photo: (H, W, 3) RGB.
         suffix: ``.png``, ``.tif`` and so on.
+
+    Raises:
+        StoreError: If it is larger than such a file may be.
     """
-    _, encoded = cv2.imencode(suffix, cv2.cvtColor(photo, cv2.COLOR_RGB2BGR))
+    return _encode(photo, suffix, [])
+
+
+def _encode(photo: Photo, suffix: str, options: list[int]) -> bytes:
+    done, encoded = cv2.imencode(suffix, cv2.cvtColor(photo, cv2.COLOR_RGB2BGR), options)
+    if not done:
+        height, width = photo.shape[:2]
+        raise StoreError(f"{width} x {height} px are more than a {suffix} file holds; take another")
     return encoded.tobytes()

@@ -208,9 +208,15 @@ class PairReader(Sequence[Pair]):
         return dict(zip(PARTS, self._fetch(index)[1], strict=True))
 
     def recipe(self, index: int) -> Recipe:
-        """Read a sample's recipe alone."""
-        _, (encoded,) = self._fetch(index, ("recipe.json",))
-        return decode_recipe(encoded)
+        """Read a sample's recipe alone.
+
+        Raises:
+            IndexError: If there are not so many.
+            UnreadablePhoto: If it is broken.
+            StoreError: If the shard is.
+        """
+        key, (encoded,) = self._fetch(index, ("recipe.json",))
+        return _decode_recipe(encoded, key, self._files[self._at(index)])
 
     def find(self, source_key: str) -> list[int]:
         """Find the samples made of a source photograph, by its key."""
@@ -259,11 +265,14 @@ def decode_pair(key: str, parts: dict[str, bytes], file: str, reduce: int = 1) -
         marks = cv2.resize(marks, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
     if not clean.shape[:2] == damaged.shape[:2] == marks.shape:
         raise UnreadablePhoto(f"{file}: {key}: its parts differ in size")
+    return Pair(key, clean, damaged, marks, _decode_recipe(parts["recipe.json"], key, file))
+
+
+def _decode_recipe(encoded: bytes, key: str, file: str) -> Recipe:
     try:
-        recipe = decode_recipe(parts["recipe.json"])
+        return decode_recipe(encoded)
     except msgspec.MsgspecError as error:
         raise UnreadablePhoto(f"{file}: {key}/recipe.json: {error}") from error
-    return Pair(key, clean, damaged, marks, recipe)
 
 
 def _decode(key: str, parts: dict[str, bytes], part: str, file: str, flags: int) -> Photo:

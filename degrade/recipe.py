@@ -5,6 +5,8 @@ at another size scales them. A stage that is None does not happen. Each stage's 
 in its file under `degrade.damage`.
 """
 
+from typing import Annotated, Literal
+
 import msgspec
 
 from degrade.damage.ageing import Ageing
@@ -24,7 +26,11 @@ from degrade.damage.uneven_tone import UnevenTone
 from degrade.damage.vignette import Vignette
 from degrade.schema import Record
 
-FORMAT_VERSION = 1
+FORMAT_VERSION: Literal[1] = 1
+DIGEST_LENGTH = 16
+"""So much of a texture's digest a recipe keeps."""
+
+_SidePx = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class Recipe(Record, frozen=True, kw_only=True):
@@ -39,13 +45,13 @@ class Recipe(Record, frozen=True, kw_only=True):
         textures: Digests of the textures used, by name.
     """
 
-    format_version: int = FORMAT_VERSION
+    format_version: Literal[1] = FORMAT_VERSION
     seed: int
     key: str
     variant: int
     profile: str
-    width_px: int
-    height_px: int
+    width_px: _SidePx
+    height_px: _SidePx
     crop: Crop
     frame: Frame | None = None
     lens: Lens | None = None
@@ -70,6 +76,14 @@ recipes of older profiles keep their bytes."""
 
 _ENCODER = msgspec.json.Encoder(order="sorted")
 _DECODER = msgspec.json.Decoder(Recipe)
+
+
+def name_textures(recipe: Recipe) -> list[str]:
+    """The textures that a recipe needs, sorted."""
+    parts = (recipe.frame, recipe.dyes, recipe.grain, recipe.halftone, recipe.uneven_tone)
+    records = (*parts, recipe.ageing, *recipe.marks)
+    names = {record.texture for record in records if record} | {recipe.scan.noise_texture}
+    return sorted(names - {""})
 
 
 def encode_recipe(recipe: Recipe) -> bytes:

@@ -43,3 +43,12 @@ class Ranges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             value = getattr(self, name)
             if isinstance(value, tuple) and len(value) == 2 and value[0] > value[1]:
                 raise ValueError(f"{name}: low {value[0]} exceeds high {value[1]}")
+
+    def refuse_no_weight(self, *names: str) -> None:
+        """One of several weights must exceed 0, or there is nothing to choose.
+
+        Raises:
+            ValueError: If none does.
+        """
+        if not any(getattr(self, name) for name in names):
+            raise ValueError(f"{', '.join(names)}: at least one weight must exceed 0")

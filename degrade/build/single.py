@@ -8,6 +8,8 @@ import msgspec
 
 from degrade.arrays import Photo, encode_jpeg, encode_photo
 from degrade.build.decode import decode_photo
+from degrade.build.sources import show_key
+from degrade.damage.crop import Crop
 from degrade.damage.draw import draw_recipe
 from degrade.damage.render import Rendered, cut_photo, render
 from degrade.damage.scan import BEST_QUALITY, stored_quality
@@ -18,6 +20,9 @@ from degrade.store.whole import write_whole
 from degrade.textures.pack import Textures
 
 _LARGE_PX = 1 << 14
+# A recipe of a whole photograph fits another one whose sides are so nearly in the same ratio, apart
+# from rounding.
+_MOST_SQUEEZED = 1.02
 LOSSLESS_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
 JPEG_SUFFIXES = (".jpg", ".jpeg")
 
@@ -76,7 +81,7 @@ def draw_whole(
         profile,
         textures,
         seed=seed,
-        key=name,
+        key=show_key(name),
         variant=0,
         source_size=(width, height),
         size_px=size_px or min(height, width),
@@ -100,7 +105,20 @@ def damage_photo(
         textures: The pack.
         size_px: Short side of the result if not the recipe's own.
         skip: Stages to leave out.
+
+    Raises:
+        StoreError: If the photograph is of another shape than that of the recipe.
+        TextureError: If the pack hasn't got the recipe's textures.
     """
+    height, width = photo.shape[:2]
+    if recipe.crop == Crop():
+        squeezed = (width / height) / (recipe.width_px / recipe.height_px)
+        most = _MOST_SQUEEZED + 1 / min(recipe.width_px, recipe.height_px)
+        if not 1 / most <= squeezed <= most:
+            raise StoreError(
+                f"the recipe is for a photograph of {recipe.width_px} x {recipe.height_px} px; one "
+                f"of {width} x {height} px would be squeezed"
+            )
     cut = recipe
     if size_px is not None:
         scale = size_px / min(recipe.width_px, recipe.height_px)

@@ -10,7 +10,10 @@ from degrade.textures.placing import spread_sheet
 
 
 class AgeingRanges(Ranges, frozen=True, kw_only=True):
-    """Fading towards the paper and staining (yellow, brown), even or not."""
+    """Fading towards the paper and staining (yellow, brown), even or not.
+
+    Of uneven ones alone, `edge_prob` is the chance that they come from the edges.
+    """
 
     fade_prob: Frac = 0.0
     fade_frac_range: FracRange = (0.05, 0.4)
@@ -26,7 +29,8 @@ class Ageing(Record, frozen=True, kw_only=True):
     """Fading towards a colour and staining by another, uneven over the print.
 
     x ← x + a (fade_colour − x) with a = fade_frac · e, then x ← x · (1 − b (1 − stain_colour))
-    with b = stain_frac · e. The field e = 1 − uneven + uneven · (texture + edge ramp).
+    with b = stain_frac · e. The field e = 1 − uneven + uneven · t, where t is 2 · texture, or from
+    the edges .8 · texture + 2 · (1 − distance / edge_px)².
     """
 
     fade_frac: float = 0.0

@@ -5,7 +5,7 @@ import numpy as np
 
 from degrade.arrays import Photo
 from degrade.damage.streams import Draws
-from degrade.schema import Record
+from degrade.schema import Frac, Record
 
 CROPS = ("square", "whole")
 """How much of a photograph is used: a random square, or all of it."""
@@ -17,10 +17,10 @@ LINEAR_FRAC = 0.6
 class Crop(Record, frozen=True, kw_only=True):
     """The part of the source photograph that is used, in fractions of its sides."""
 
-    left_frac: float = 0.0
-    top_frac: float = 0.0
-    right_frac: float = 1.0
-    bottom_frac: float = 1.0
+    left_frac: Frac = 0.0
+    top_frac: Frac = 0.0
+    right_frac: Frac = 1.0
+    bottom_frac: Frac = 1.0
 
 
 def draw_crop(

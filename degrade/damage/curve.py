@@ -19,6 +19,8 @@ NUM_KNOTS = 33
 """Points through which a characteristic curve passes, evenly spaced in [0, 1]."""
 
 _KNOT_PLACES = tuple(i / (NUM_KNOTS - 1) for i in range(NUM_KNOTS))
+# However faded, white stays so much lighter than black.
+_LEAST_SPAN = 0.05
 _CURVE_LEVELS = np.arange(4096) / 4095
 
 
@@ -83,13 +85,16 @@ def draw_curve(
         red, green, blue = (round(value + slope * fade * share, 6) for share in shares)
         return red, green, blue
 
+    blacks = per_channel(black, 0.12)
+    whites = per_channel(min(white, 1.0), -0.28)
+    red, green, blue = (max(w, b + _LEAST_SPAN) for w, b in zip(whites, blacks, strict=True))
     return Curve(
         gamma=per_channel(gamma, 0.35),
         gain=(gain, gain, gain),
         brightness=(brightness, brightness, brightness),
         contrast=contrast,
-        black=per_channel(black, 0.12),
-        white=per_channel(min(white, 1.0), -0.28),
+        black=blacks,
+        white=(red, green, blue),
     )
 
 

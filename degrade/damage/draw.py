@@ -1,5 +1,7 @@
 """Draw everything that happens to one photograph: from a profile's ranges to a recipe."""
 
+import msgspec
+
 from degrade.damage.ageing import draw_ageing
 from degrade.damage.copy import draw_copy
 from degrade.damage.crop import CROPS, draw_crop
@@ -18,14 +20,18 @@ from degrade.damage.tone import draw_tone
 from degrade.damage.uneven_tone import draw_uneven_tone
 from degrade.damage.vignette import draw_vignette
 from degrade.profile import Profile
-from degrade.recipe import Recipe
+from degrade.recipe import DIGEST_LENGTH, Recipe, name_textures
 from degrade.textures.pack import Textures
 
 
-def _leaf(draws: Draws, profile: Profile) -> Profile:
+def _choose_leaf(draws: Draws, profile: Profile) -> tuple[Profile, bool]:
+    """What a mix, or a mix of mixes, comes to, and whether the photograph stays undamaged."""
+    undamaged = draws.chance(profile.undamaged_prob)
     while profile.mix:
         profile = profile.parts[draws.pick(profile.mix)]
-    return profile
+        if profile.undamaged_prob > 0:
+            undamaged = draws.chance(profile.undamaged_prob) or undamaged
+    return profile, undamaged
 
 
 def draw_recipe(
@@ -61,8 +67,7 @@ def draw_recipe(
         raise ValueError(f"crop {crop!r} is not one of {', '.join(CROPS)}")
     draws = sample_draws(seed, key, variant)
     box, width, height = draw_crop(draws["crop"], source_size, size_px, crop)
-    undamaged = draws["profile"].chance(profile.undamaged_prob)
-    leaf = _leaf(draws["profile"], profile)
+    leaf, undamaged = _choose_leaf(draws["profile"], profile)
     frame = draw_frame(draws["frame"], leaf.frame, textures, size_px)
     emulsion = lens = dyes = curve = vignette = grain = halftone = None
     tone = uneven_tone = ageing = copy = None
@@ -86,13 +91,11 @@ def draw_recipe(
         marks = draw_marks(draws["marks"], leaf.marks, textures, width, height)
         scan = draw_scan(draws["scan"], leaf.scan, textures)
         copy = draw_copy(draws["copy"], leaf.copy)
-    records = (frame, dyes, grain, halftone, uneven_tone, ageing, *marks)
-    names = {record.texture for record in records if record}
-    names = (names | {scan.noise_texture}) - {""}
-    return Recipe(
+    recipe = Recipe(
         seed=seed, key=key, variant=variant, profile=leaf.name, width_px=width, height_px=height,
         crop=box, frame=frame, lens=lens, emulsion=emulsion, dyes=dyes, curve=curve,
         vignette=vignette, grain=grain, halftone=halftone, tone=tone, uneven_tone=uneven_tone,
         ageing=ageing, marks=marks, scan=scan, copy=copy,
-        textures={name: textures.info(name).sha256[:16] for name in sorted(names)},
     )  # fmt: skip
+    digests = {name: textures.info(name).sha256[:DIGEST_LENGTH] for name in name_textures(recipe)}
+    return msgspec.structs.replace(recipe, textures=digests)

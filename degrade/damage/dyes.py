@@ -58,6 +58,10 @@ class DyesRanges(Ranges, frozen=True, kw_only=True):
     uneven_prob: Frac = 0.0
     uneven_frac_range: FracRange = (0.2, 0.8)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.refuse_no_weight("cyan", "magenta", "yellow")
+
 
 class Dyes(Record, frozen=True, kw_only=True):
     """What is left of the dyes: D ← kept_frac · D + stain_density, for each channel.

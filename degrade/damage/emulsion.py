@@ -26,12 +26,16 @@ class EmulsionRanges(Ranges, frozen=True, kw_only=True):
     desaturation_frac_range: FracRange = (0.0, 0.0)
     dye_fade_frac_range: FracRange = (0.0, 0.0)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.refuse_no_weight("panchromatic", "orthochromatic", "blue_sensitive", "colour")
+
 
 class Emulsion(Record, frozen=True, kw_only=True):
     """What the emulsion makes of colours: a 3×3 matrix over RGB.
 
     Attributes:
-        kind: panchromatic, orthochromatic, blue-sensitive (three equal rows) or colour.
+        kind: panchromatic, orthochromatic, blue_sensitive (three equal rows) or colour.
         matrix: Three rows, each the weights of red, green and blue in one output channel.
     """
 

@@ -25,6 +25,10 @@ class FrameRanges(Ranges, frozen=True, kw_only=True):
     mount: Weight = 0.0
     width_frac_range: FracRange = (0.02, 0.08)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.refuse_no_weight("border", "deckle", "rounded", "mount")
+
 
 class Frame(Record, frozen=True, kw_only=True):
     """The print's own frame, on clean and damaged alike.
@@ -128,6 +132,7 @@ def _rectangle(
 def _ellipse(height: int, width: int, sides: tuple[float, float, float, float]) -> Field:
     left, top, right, bottom = (np.float32(s) for s in sides)
     rx, ry = (np.float32(width) - left - right) / 2, (np.float32(height) - top - bottom) / 2
+    rx, ry = np.maximum(rx, np.float32(0.5)), np.maximum(ry, np.float32(0.5))
     x = (np.arange(width, dtype=np.float32) + np.float32(0.5) - left - rx) / rx
     y = (np.arange(height, dtype=np.float32) + np.float32(0.5) - top - ry) / ry
     distance = np.sqrt((x * x)[None, :] + (y * y)[:, None])

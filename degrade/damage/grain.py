@@ -1,6 +1,7 @@
 """Film grain whose strength follows the tone."""
 
 import math
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -29,7 +30,11 @@ _GRAIN_SIGMAS = np.interp(np.arange(256), (*range(0, 256, 16), 255), GRAIN_SIGMA
 
 
 class GrainRanges(Ranges, frozen=True, kw_only=True):
-    """Grain: strength r / σ_f (log-uniform), spread of one grain, share of colour noise."""
+    """Grain: strength r / σ_f (log-uniform), spread of one grain, share of colour noise.
+
+    Tiles whose grains spread so far are taken, or all where the pack has none; those of the pack
+    that ships spread up to 1.5 px.
+    """
 
     prob: Frac = 0.0
     strength_frac_range: FracRange = (0.03, 0.3)
@@ -49,7 +54,7 @@ class Grain(Record, frozen=True, kw_only=True):
         strength_frac: Grain radius over filter spread (r / σ_f); multiplies the table σ(u).
         chroma_frac: Share of independent noise per colour channel; 0 for silver.
         law: boolean (σ follows the Boolean model) or multiplicative (the first recipe:
-            x · (1 − strength · noise)).
+            x · (1 + strength · noise)).
     """
 
     texture: str
@@ -58,7 +63,7 @@ class Grain(Record, frozen=True, kw_only=True):
     flip: bool = False
     strength_frac: float
     chroma_frac: float = 0.0
-    law: str = "boolean"
+    law: Literal["boolean", "multiplicative"] = "boolean"
 
 
 def draw_grain(draws: Draws, ranges: GrainRanges, textures: Textures, color: bool) -> Grain | None:

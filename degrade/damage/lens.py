@@ -1,6 +1,7 @@
 """Blur of the taking lens: Gaussian, defocus and motion."""
 
 import math
+from typing import Any
 
 import cv2
 import numpy as np
@@ -49,7 +50,7 @@ def draw_lens(draws: Draws, ranges: LensRanges) -> Lens | None:
 
 
 def gaussian_radius_px(sigma_px: float) -> int:
-    """Half width of the Gaussian kernel used everywhere: three deviations."""
+    """Half width of a lens's Gaussian kernel: three deviations."""
     return max(1, math.ceil(3 * sigma_px))
 
 
@@ -83,14 +84,14 @@ def _mean_of_runs(photo: Deep, runs: list[tuple[int, int, int]]) -> Deep:
     # Sums along the rows make each run the difference of two columns.
     sums = np.zeros((border.shape[0], border.shape[1] + 1), np.uint32)
     np.cumsum(border, axis=1, dtype=np.uint32, out=sums[:, 1:])
-    total = np.zeros(photo.shape, np.uint32)
-    count = 0
+    count = sum(last - first + 1 for _, first, last in runs)
+    kind: type[np.unsignedinteger[Any]] = np.uint32 if count < 1 << 16 else np.uint64
+    total = np.zeros(photo.shape, kind)
     for dy, first, last in runs:
         rows = sums[reach + dy : reach + dy + height]
         total += rows[:, reach + last + 1 : reach + last + 1 + width]
         total -= rows[:, reach + first : reach + first + width]
-        count += last - first + 1
-    return ((total + np.uint32(count // 2)) // np.uint32(count)).astype(np.uint16)
+    return ((total + kind(count // 2)) // kind(count)).astype(np.uint16)
 
 
 def blur_lens(photo: Deep, lens: Lens, ratio: float = 1.0) -> Deep:

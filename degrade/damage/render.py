@@ -2,7 +2,8 @@
 
 The order is that of a photograph's life: lens, emulsion, loss of dyes, curve, light fall-off,
 grain, printing screen, tone, uneven toning, frame, ageing, marks, scan, copy. Every operation
-gives the same bytes on every supported build of OpenCV and NumPy.
+gives the same bytes on every supported build of OpenCV and NumPy; that of a copy also depends on
+the JPEG codec inside OpenCV.
 """
 
 from typing import NamedTuple
@@ -25,7 +26,8 @@ from degrade.damage.scan import Scan, apply_scan
 from degrade.damage.tone import apply_tone
 from degrade.damage.uneven_tone import tone_unevenly, uneven_tone_field
 from degrade.damage.vignette import apply_vignette, vignette_field
-from degrade.recipe import Recipe
+from degrade.errors import TextureError
+from degrade.recipe import DIGEST_LENGTH, Recipe, name_textures
 from degrade.textures.pack import Textures
 
 STAGES = (
@@ -67,7 +69,7 @@ class Fields(NamedTuple):
         frame: Picture and print areas, if the print has a frame.
         dyes: How much of the loss of dyes each point has suffered.
         vignette: Strength of the fall-off.
-        grain: Unit-variance grain, (H, W) or (3, H, W).
+        grain: Grain of unit variance at the recipe's size, (H, W) or (3, H, W).
         screen: Thresholds of the printing screen, (H, W) or (3, H, W).
         uneven_tone: Share of the second tone at each point.
         ageing: How far each point has aged.
@@ -96,6 +98,20 @@ def without(recipe: Recipe, skip: frozenset[str]) -> Recipe:
     absent: dict[str, object] = {"marks": (), "scan": Scan()}
     kept = {field: getattr(recipe, field) for field in recipe.__struct_fields__}
     return Recipe(**{**kept, **{stage: absent.get(stage) for stage in skip}})
+
+
+def check_textures(recipe: Recipe, textures: Textures) -> None:
+    """Make sure that a pack has the very textures that a recipe was drawn with.
+
+    Raises:
+        TextureError: If it lacks one, or has another of that name.
+    """
+    for name in name_textures(recipe):
+        wanted = recipe.textures.get(name)
+        if wanted and textures.info(name).sha256[:DIGEST_LENGTH] != wanted:
+            raise TextureError(
+                f"{textures.folder}: {name} isn't the texture that the recipe was drawn with"
+            )
 
 
 def render_fields(
@@ -191,11 +207,12 @@ def render(
         photograph itself (`degrade.damage.scan.stored_quality`).
 
     Raises:
-        TextureError: If the pack lacks a texture.
+        TextureError: If the pack lacks a texture, or has another of that name.
         ValueError: If a stage is unknown.
     """
     if skip:
         recipe = without(recipe, skip)
+    check_textures(recipe, textures)
     height, width = photo.shape[:2]
     fields = render_fields(recipe, textures, height, width)
     ratio = min(height / recipe.height_px, width / recipe.width_px)

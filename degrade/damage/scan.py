@@ -76,6 +76,13 @@ def draw_scan(draws: Draws, ranges: ScanRanges, textures: Textures) -> Scan:
     )
 
 
+def changes_photo(scan: Scan) -> bool:
+    """Whether a scan does anything: its sizes and places are drawn even where they don't count."""
+    return scan.resample_frac < 1 or bool(
+        scan.sharpen_amount or scan.noise_frac or scan.jpeg_quality
+    )
+
+
 def resample(photo: Photo, resample_frac: float) -> Photo:
     """Shrink and enlarge again linearly, (H, W, 3) → (H, W, 3)."""
     height, width = photo.shape[:2]
@@ -108,8 +115,8 @@ def sharpen(photo: Photo, amount: float, sigma_px: float) -> Photo:
     return np.asarray(cv2.addWeighted(photo, 1 + amount, blurred, -amount, 0), np.uint8)
 
 
-def add_noise(photo: Photo, scan: Scan, textures: Textures, ratio: float = 1.0) -> Photo:
-    """Add the sensor's noise: one tile, read at another place for each channel."""
+def add_noise(photo: Photo, scan: Scan, textures: Textures) -> Photo:
+    """Add the sensor's noise, as fine as pixels are: one tile, read elsewhere for each channel."""
     if scan.noise_frac <= 0 or not scan.noise_texture:
         return photo
     height, width = photo.shape[:2]
@@ -136,9 +143,9 @@ def apply_scan(photo: Photo, scan: Scan, textures: Textures, ratio: float = 1.0)
     Returns:
         (H, W, 3) RGB, before its JPEG encoding.
     """
-    photo = resample(photo, scan.resample_frac)
+    photo = resample(photo, scan.resample_frac / ratio)
     photo = sharpen(photo, scan.sharpen_amount, scan.sharpen_sigma_px * ratio)
-    return add_noise(photo, scan, textures, ratio)
+    return add_noise(photo, scan, textures)
 
 
 def stored_quality(scan: Scan) -> int:

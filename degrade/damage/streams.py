@@ -86,7 +86,7 @@ class Draws:
         return _round(low + (high - low) * self.unit())
 
     def log_uniform(self, interval: tuple[float, float]) -> float:
-        """Log-uniform in an interval of positive numbers; from 1e-3 where it begins at 0."""
+        """Log-uniform in an interval; what is less than 1e-3 counts as that."""
         low, high = max(interval[0], 1e-3), max(interval[1], 1e-3)
         return _round(low * math.exp(math.log(high / low) * self.unit()))
 
@@ -100,7 +100,7 @@ class Draws:
         return _NORMAL.inv_cdf(min(max(self.unit(), 1e-9), 1 - 1e-9))
 
     def pick(self, weights: Mapping[str, float]) -> str:
-        """A name, by relative weight."""
+        """A name, by relative weight; at least one weight exceeds 0."""
         names = sorted(weights)
         mark = self.unit() * sum(weights[name] for name in names)
         for name in names:

@@ -22,6 +22,10 @@ class ToneRanges(Ranges, frozen=True, kw_only=True):
     cyanotype: Weight = 0.0
     strength_frac_range: FracRange = (0.3, 1.0)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.refuse_no_weight("neutral", "sepia", "selenium", "cyanotype")
+
 
 class Tone(Record, frozen=True, kw_only=True):
     """Colour of the silver image: what black, middle grey and white become."""

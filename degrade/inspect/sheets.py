@@ -56,11 +56,18 @@ def describe_recipe(recipe: Recipe) -> list[str]:
         done.append("dyes " + "/".join(f"{kept:.2f}" for kept in recipe.dyes.kept_frac))
     if recipe.tone is not None:
         done.append(recipe.tone.kind)
+    done += [name for name in ("curve", "vignette") if getattr(recipe, name) is not None]
     if recipe.uneven_tone is not None:
         second = recipe.uneven_tone.tone
         done.append(f"uneven {'neutral' if second is None else second.kind}")
     if recipe.lens is not None:
-        done.append(f"blur {recipe.lens.sigma_px:.1f}px")
+        lens = recipe.lens
+        blurs = {
+            "blur": lens.sigma_px,
+            "defocus": lens.defocus_radius_px,
+            "motion": lens.motion_length_px,
+        }
+        done += [f"{name} {length_px:.1f}px" for name, length_px in blurs.items() if length_px]
     if recipe.grain is not None:
         done.append(f"grain {recipe.grain.strength_frac:.2f}")
     if recipe.halftone is not None:
@@ -69,13 +76,18 @@ def describe_recipe(recipe: Recipe) -> list[str]:
         done.append(f"fade {recipe.ageing.fade_frac:.2f} stain {recipe.ageing.stain_frac:.2f}")
     if recipe.scan.resample_frac < 1:
         done.append(f"scan {recipe.scan.resample_frac:.2f}")
+    if recipe.scan.sharpen_amount:
+        done.append(f"sharpened {recipe.scan.sharpen_amount:.2f}")
+    if recipe.scan.noise_frac:
+        done.append(f"noise {recipe.scan.noise_frac:.3f}")
     if recipe.copy is not None:
         done.append(f"copy {recipe.copy.scale_frac:.2f} q{recipe.copy.jpeg_quality}")
     if recipe.scan.jpeg_quality:
         done.append(f"q{recipe.scan.jpeg_quality}")
     kinds = Counter(mark.kind for mark in recipe.marks)
     marks = ", ".join(f"{kind} x{num}" if num > 1 else kind for kind, num in kinds.items())
-    return [f"{recipe.profile}: {', '.join(done) or 'undamaged'}", marks or "no marks"]
+    nothing = "marks alone" if marks else "undamaged"
+    return [f"{recipe.profile}: {', '.join(done) or nothing}", marks or "no marks"]
 
 
 def _paint_pair(cell: Photo, pair: Pair, cell_px: int) -> None:

@@ -12,6 +12,8 @@ import numpy as np
 
 from degrade.arrays import one_thread
 from degrade.damage.marks.layers import mark_layers, united_opacity
+from degrade.damage.render import check_textures
+from degrade.damage.scan import changes_photo
 from degrade.errors import TextureError
 from degrade.pairs import PairReader
 from degrade.recipe import Recipe
@@ -138,8 +140,11 @@ def _list_stages(recipe: Recipe) -> Iterator[str]:
         if isinstance(getattr(untouched, name), msgspec.Struct | tuple | None)
         and name != "crop"
         and getattr(recipe, name) != getattr(untouched, name)
+        and (name != "scan" or changes_photo(recipe.scan))
     ]
-    yield from stages or ["(undamaged)"]
+    yield from stages
+    if set(stages) <= {"frame"}:  # which clean photographs have, too
+        yield "(undamaged)"
 
 
 def _walk(value: object, place: str) -> Iterator[tuple[str, float | str | bool]]:
@@ -174,6 +179,7 @@ def _cover(recipes: list[Recipe], textures: Textures) -> dict[str, Coverage]:
     covered: dict[str, list[tuple[int, float]]] = defaultdict(list)
     try:
         for recipe in recipes:
+            check_textures(recipe, textures)
             height, width = recipe.height_px, recipe.width_px
             for kind in sorted({mark.kind for mark in recipe.marks}):
                 marks = tuple(mark for mark in recipe.marks if mark.kind == kind)

@@ -107,7 +107,8 @@ def sheet_window(
         crop = _varied_crop(textures, name, index, x, y, crop_width, crop_height)
     else:
         crop = _wrapped_crop(tile, x, y, crop_width, crop_height)
-    # The level is at most twice too fine, so linear resampling does not alias.
+    # The level is at most twice too fine, so linear resampling does not alias (a sheet of one's own
+    # of less than about 64 px has too few levels for that).
     resized = cv2.resize(crop, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(resized, np.uint8)
 

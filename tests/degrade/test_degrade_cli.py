@@ -209,6 +209,18 @@ def test_photo_repeats_a_recipe_at_other_sizes(tmp_path: Path) -> None:
     assert cv2.imread(str(large)).shape == (96, 128, 3)
 
 
+def test_photo_of_another_shape_is_not_squeezed(tmp_path: Path) -> None:
+    """A recipe of a whole photograph fits photographs of its shape."""
+    wide, high, recipe, out = (tmp_path / n for n in ("w.png", "h.png", "r.json", "o.png"))
+    cv2.imwrite(str(wide), np.full((64, 96, 3), 90, np.uint8))
+    cv2.imwrite(str(high), np.full((96, 64, 3), 90, np.uint8))
+    saved = ("--seed", 1, "--save-recipe", recipe)
+    assert not run_degrade("photo", wide, "-o", tmp_path / "first.png", *saved).returncode
+    done = run_degrade("photo", high, "-o", out, "--recipe", recipe)
+    _expect_error(done, 1, "would be squeezed")
+    assert not out.exists()
+
+
 def test_photo_leaves_out_stages(tmp_path: Path) -> None:
     """With all of them left out, the photograph comes back as it was."""
     from degrade.damage.render import STAGES

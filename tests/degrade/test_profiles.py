@@ -102,3 +102,16 @@ def test_losses_bare_pale_paper_unless_a_share_is_dark(tmp_path, line, light, da
         greens |= {mark.ink[1] for mark in recipe.marks}
     assert any(green > 0.7 for green in greens) == light
     assert any(green < 0.3 for green in greens) == dark
+
+
+@pytest.mark.parametrize(
+    ("section", "names"),
+    [("tone", ("neutral",)), ("frame", ("border",)), ("dyes", ("cyan", "magenta", "yellow"))],
+)
+def test_weights_of_nothing_are_refused(tmp_path, section, names):
+    """Something must be chosen."""
+    path = tmp_path / "own.toml"
+    zeros = "\n".join(f"{name} = 0.0" for name in names)
+    path.write_text(f"[{section}]\n{zeros}\n")
+    with pytest.raises(ProfileError, match=f"{names[0]}.*at least one weight must exceed 0"):
+        load_profile(path)

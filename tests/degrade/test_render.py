@@ -11,6 +11,7 @@ from degrade.damage.crop import Crop, resize_photo
 from degrade.damage.curve import Curve
 from degrade.damage.draw import draw_recipe
 from degrade.damage.emulsion import Emulsion, respond
+from degrade.damage.frame import Frame, frame_fields
 from degrade.damage.grain import GRAIN_SIGMA_TABLE, Grain, add_grain, grain_field
 from degrade.damage.lens import Lens, blur_lens
 from degrade.damage.marks.layers import apply_marks, mark_layers
@@ -18,6 +19,7 @@ from degrade.damage.marks.records import Mark
 from degrade.damage.render import STAGES, cut_photo, render
 from degrade.damage.scan import Scan, add_noise, sharpen
 from degrade.damage.vignette import Vignette, vignette_field
+from degrade.errors import TextureError
 from degrade.profile import list_profiles, load_profile
 from degrade.recipe import Recipe, decode_recipe, encode_recipe
 from degrade.textures import Textures
@@ -318,3 +320,68 @@ def test_marks_lie_in_the_stated_order(textures):
         assert heights == sorted(heights)
         seen |= set(heights)
     assert seen == {0, 1, 2, 3}
+
+
+def test_scan_loses_the_same_detail_at_four_times_the_size(textures):
+    """Twenty waves keep a fifth of their contrast, however many pixels they have."""
+    recipe = plain_recipe(scan=Scan(resample_frac=0.25))
+    kept = []
+    for size in (96, 384):
+        wave = np.sin(np.arange(size) * (2 * np.pi * 20 / size))
+        photo = np.rint(127.5 + 100 * wave)[None, :, None].repeat(size, 0).repeat(3, 2)
+        damaged = render(photo.astype(np.uint8), recipe, textures)[1]
+        kept.append(damaged[size // 2, :, 0].std() / photo[0, :, 0].std())
+    assert kept[0] < 0.3
+    assert kept[1] == pytest.approx(kept[0], abs=0.06)
+
+
+def test_another_texture_of_the_same_name_is_refused(textures):
+    """A recipe names the digests of its textures."""
+    info = textures.of_kind("grain")[0]
+    grain = Grain(texture=info.name, x_px=0, y_px=0, strength_frac=0.1)
+    recipe = plain_recipe(grain=grain, textures={info.name: info.sha256[:16]})
+    render(paint_scene(), recipe, textures)
+    other = msgspec.structs.replace(recipe, textures={info.name: "0" * 16})
+    with pytest.raises(TextureError, match=f"{info.name} isn't the texture"):
+        render(paint_scene(), other, textures)
+    render(paint_scene(), other, textures, skip=frozenset({"grain"}))
+
+
+def test_mix_of_a_mix_leaves_as_many_undamaged(textures):
+    """What a part leaves undamaged stays so in a mix of it."""
+    album = load_profile("family-album")
+    outer = msgspec.structs.replace(
+        album, undamaged_prob=0.0, mix={"family-album": 1.0}, parts={"family-album": album}
+    )
+    undamaged = [
+        draw_recipe(
+            outer, textures, seed=0, key=str(i), variant=0, source_size=(96, 96), size_px=96
+        ).emulsion is None
+        for i in range(300)
+    ]  # fmt: skip
+    assert 0.04 < np.mean(undamaged) < 0.11
+
+
+def test_large_defocus_keeps_white_white():
+    """Its disc has more pixels than a sum of 32 bits holds."""
+    photo = np.full((700, 700), 65535, np.uint16)
+    assert (blur_lens(photo, Lens(defocus_radius_px=160.0)) == 65535).all()
+
+
+def test_oval_mount_wider_than_its_print_hides_it(textures):
+    """Where both sides meet there is no picture left, and nothing that isn't a number."""
+    frame = Frame(
+        kind="mount", left_px=50, top_px=50, right_px=60, bottom_px=46, oval=True, paper=(1, 1, 1)
+    )  # fmt: skip
+    picture = frame_fields(frame, textures, 96, 96).picture
+    assert picture.mean() < 0.01
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("format_version", 2), ("width_px", 0), ("crop", {"left_frac": -1})]
+)
+def test_recipes_that_cannot_be_are_refused(name, value):
+    """Of another version, of no size, or outside the photograph: the error names the field."""
+    recipe = msgspec.json.decode(encode_recipe(plain_recipe()))
+    with pytest.raises(msgspec.ValidationError, match=name):
+        decode_recipe(msgspec.json.encode(recipe | {name: value}))

@@ -9,9 +9,14 @@ from click.testing import CliRunner
 from store_photos import build_small, encode, fill_folder
 
 from degrade import PairReader
+from degrade.arrays import encode_photo
 from degrade.cli import main
+from degrade.damage.frame import Frame
+from degrade.damage.render import STAGES, without
+from degrade.damage.scan import Scan
+from degrade.errors import StoreError
 from degrade.inspect.sheets import describe_recipe, paint_sheet
-from degrade.inspect.stats import describe_pairs, format_stats
+from degrade.inspect.stats import _list_stages, describe_pairs, format_stats
 from degrade.recipe import decode_recipe
 
 
@@ -149,3 +154,25 @@ def test_stats_keep_the_rejections_of_a_build_called_like_a_shard(tmp_path: Path
     (source / "grey.png").write_bytes(encode(np.full((90, 120, 3), 90, np.uint8), ".png"))
     build_small(source, tmp_path / "pairs.lmdb", val_frac=0.0)
     assert describe_pairs(tmp_path / "pairs.lmdb").num_rejected == {"grey": 1}
+
+
+def test_sound_pairs_are_called_undamaged_framed_or_not(build: Path) -> None:
+    """A scan whose numbers don't count is none; a frame is on the clean photograph, too."""
+    reader = PairReader(build)
+    recipe = msgspec.structs.replace(
+        without(reader.recipe(0), frozenset(STAGES)), scan=Scan(sharpen_sigma_px=1.0, noise_x_px=3)
+    )
+    assert list(_list_stages(recipe)) == ["(undamaged)"]
+    frame = Frame(kind="border", left_px=1, top_px=1, right_px=1, bottom_px=1, paper=(1, 1, 1))
+    framed = msgspec.structs.replace(recipe, frame=frame)
+    assert list(_list_stages(framed)) == ["frame", "(undamaged)"]
+    assert "undamaged" in describe_recipe(recipe)[0]
+    sharpened = msgspec.structs.replace(recipe, scan=Scan(sharpen_amount=0.5))
+    assert list(_list_stages(sharpened)) == ["scan"]
+    assert "sharpened 0.50" in describe_recipe(sharpened)[0]
+
+
+def test_sheet_that_no_file_holds_is_refused(tmp_path: Path) -> None:
+    """WebP ends at 16,383 px."""
+    with pytest.raises(StoreError, match=r"17000 x 2 px are more than a \.webp file holds"):
+        encode_photo(np.zeros((2, 17000, 3), np.uint8), ".webp")

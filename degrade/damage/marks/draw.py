@@ -93,7 +93,8 @@ def _draw_kind(
     light_prob = marks.light_prob if ranges.light_prob is None else ranges.light_prob
     num = draws.whole(ranges.num_range)
     if num and num_factor != 1:
-        num = min(max(round(num * num_factor), 1), _MOST_MARKS)
+        most = max(_MOST_MARKS, ranges.num_range[1])
+        num = min(max(round(num * num_factor), 1), most)
     for _ in range(num):
         info = draws.texture(infos)
         opacity = draws.uniform(ranges.opacity_frac_range)
@@ -166,7 +167,7 @@ def draw_marks(
         "dark": draws.tint(*_DARK),
         "paper": draws.tint(*_PAPER),
     }
-    # Two draws for every kind, present or not, so that kinds stay independent of each other.
+    # Two draws for every kind of the profile, whether it happens or not.
     found: list[Mark] = []
     for name in sorted(ranges.kinds):
         kind_ranges = ranges.kinds[name]

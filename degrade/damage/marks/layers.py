@@ -19,7 +19,8 @@ from degrade.textures.pack import Textures, turn
 from degrade.textures.placing import sheet_window, sprite_patch
 
 VISIBLE_FRAC = 8 / 255
-"""A mark counts in full where it changes green or blue of the print by this much."""
+"""A mark counts in full where it changes green or blue of the print by this much; red alone doesn't
+count, which a mark on a strong cyan or red may change."""
 
 
 class MarkLayer(NamedTuple):
@@ -143,7 +144,7 @@ def apply_marks(photo: Field, layers: Sequence[MarkLayer]) -> Mask:
             np.maximum(plane, opacity * np.float32(value), out=plane)
     for plane, values in zip(planes, after, strict=True):
         plane[places] = values
-    # Green and blue tell: no ink changes red alone.
+    # Green and blue tell, as they always did: what was built stays as it is.
     change = np.abs(after[1:] - before[1:]).max(axis=0)
     change *= np.float32(1 / VISIBLE_FRAC)
     np.minimum(change, np.float32(1), out=change)

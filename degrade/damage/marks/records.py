@@ -1,6 +1,6 @@
 """What a profile says of marks, and what a recipe does."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType, field
 
@@ -12,8 +12,9 @@ class KindRanges(Ranges, frozen=True, kw_only=True):
     """One kind of mark: how often it occurs, how many textures, how opaque, how large.
 
     `light_prob`, where given, replaces that of all marks; what bares the paper (crease, crack,
-    peel, tear, corner, chip, fold, wear) is light unless it is given. `rim_prob` is the chance of a
-    shadow along one side.
+    peel, tear, corner, chip, fold, wear) is light unless it is given. `size_frac_range` is of the
+    photograph's width, for marks that have a place of their own; those that cross it are as long as
+    it is. `rim_prob` is the chance of a shadow along one side.
     """
 
     prob: Frac = 0.0
@@ -35,8 +36,9 @@ class MarksRanges(Ranges, frozen=True, kw_only=True):
         foxing_below: Whether foxing, which grows in the paper, lies below all other marks; older
             profiles have it above dust.
         scan_width_px_range: Width of the virtual scan of the whole print (log-uniform); it
-            sets the size of dust, dirt, hair, fibres and scratches.
-        light_prob: Chance that specks and scratches are light rather than dark.
+            sets the size of dust, dirt, hair, fibres, scratches and foxing.
+        light_prob: Chance that specks, hairs, threads, scratches and fingerprints are light rather
+            than dark.
         lighten: Whether light marks take the brighter value, as in the first recipe.
         kinds: By name of kind.
     """
@@ -96,5 +98,5 @@ class Mark(Record, frozen=True, kw_only=True):
     flip: bool = False
     opacity_frac: float = 1.0
     ink: Rgb = (1.0, 1.0, 1.0)
-    blend: str = "over"
+    blend: Literal["over", "lighten"] = "over"
     rim: Rim | UnsetType = UNSET

@@ -114,7 +114,7 @@ def paint_dirt(rng: np.random.Generator, density: float) -> Mask:
 
 
 def paint_hair(rng: np.random.Generator, density: float) -> Mask:
-    """Short hairs (134 a frame, .76 % of its width) and long ones (40, 2.2 %)."""
+    """Short hairs (134 a frame, .76 % of its width) and long ones (40, 2 %)."""
     canvas = _blank_sheet()
     sheets_per_frame = (SHEET_FRAME_PX / _SHEET_PX) ** 2 * 2 / 3
     for per_frame, median_px, s, bend in ((134, 39, 0.45, 0.9), (40, 105, 0.5, 0.7)):

@@ -11,7 +11,7 @@ from restore.ycc import LUMA_WEIGHTS
 
 Floats = NDArray[np.float32]
 
-NUM_CONTROLS = 13
+NUM_CONTROLS = 17
 """Points of a curve that are fitted; between them it is straight."""
 GRID = 6
 """Points a side of the fields of light and fading."""
