@@ -201,7 +201,8 @@ class Network:
             known_marks: (h, w) in [0, 1]; None: nothing is known.
 
         Returns:
-            Restored (h, w, 3), not clipped, and the marks' probability (h, w).
+            Restored (h, w, 3), not clipped, and how far each pixel was taken for a mark and filled
+            (h, w) in [0, 1].
 
         Raises:
             MemoryError: If the window doesn't fit into memory.

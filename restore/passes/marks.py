@@ -131,7 +131,7 @@ def find_wide(marks: Floats, height: int, width: int) -> KnownMarks | None:
     """The sure marks of a reduced copy, laid over the photograph; None if there are none.
 
     Args:
-        marks: (h, w) probability.
+        marks: (h, w) in [0, 1], nearly their probability, as a U-Net gives them.
         height: Of the photograph, px.
         width: Likewise.
     """

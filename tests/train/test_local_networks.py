@@ -62,10 +62,10 @@ def make_shaken_generator(config: GeneratorConfig) -> Generator:
             parameter.add_(0.05 * torch.randn_like(parameter))
         for name, statistic in generator.named_buffers():
             if "running" in name:
-                statistic.add_(torch.rand_like(statistic))
+                statistic.add_(0.1 * torch.rand_like(statistic))
         if config.has_close_look:
             generator.close_look.marks_network.out.bias.fill_(-0.5)
-            generator.close_look.marks_network.out.weight.mul_(20.0)
+            generator.close_look.marks_network.out.weight.mul_(60.0)
         else:
             generator.marks_out.bias.fill_(0.0)
     return generator.eval()
@@ -307,8 +307,10 @@ def test_graph_of_a_close_look_gives_what_the_generator_gives(
     place = weigh_cells(np.arange(size[0]), size[0], 5), weigh_cells(np.arange(size[1]), size[1], 6)
     restored, marks = network.repair(photo, grid, place, known)
     np.testing.assert_allclose(restored, expected[0].permute(1, 2, 0).numpy(), atol=1e-5)
-    true_marks = (torch.sigmoid(logits) * 4 - 1).clamp(0, 1)[0, 0].numpy()
-    np.testing.assert_allclose(marks, true_marks, atol=4e-5)
+    true_marks = (torch.sigmoid(logits) * 4 - 1).clamp(0, 1)
+    filled = F.max_pool2d(true_marks, 3, stride=1, padding=1)[0, 0].numpy()  # and a pixel around
+    assert filled.std() > 0.01
+    np.testing.assert_allclose(marks, filled, atol=4e-5)
     assert 0.1 < marks.mean() < 0.9
     loaded, _ = load_generator(tmp_path / "a.zip")
     fold_norms(loaded)

@@ -12,7 +12,7 @@ class CriticConfig(Config, frozen=True, kw_only=True):
 
     Attributes:
         widths: Channels per convolution of stride 2.
-        num_scales: How many halvings of the photograph are judged besides the photograph.
+        num_scales: At how many scales photographs are judged: their own, and halvings of it.
     """
 
     widths: tuple[Count, ...] = (32, 64, 128, 128)

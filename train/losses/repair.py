@@ -114,7 +114,7 @@ def measure_found_marks(
     Source:
         Salehi, Erdogmus, Gholipour 2017, "Tversky loss function for image segmentation using 3D
         fully convolutional deep networks", eq. 4; ours has squares as Milletari, Navab, Ahmadi
-        2016, "V-Net", so that a half-opaque mark is best answered by about its opacity.
+        2016, "V-Net", so that each mark is best answered by about the number it is given here.
     """
     weights = visible * (1 + thin_boost * find_thin(marks))
     entropy = F.binary_cross_entropy_with_logits(logits, marks, reduction="none")

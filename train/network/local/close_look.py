@@ -152,16 +152,17 @@ class CloseLook(nn.Module):
         self.refining_network = RefiningNetwork(config)
 
     def open_gate(self, marks_logits: Tensor) -> Tensor:
-        """See `train.network.local.fill.decide_hidden`."""
-        return decide_hidden(marks_logits)
+        """What it fills of the marks it finds, rims included: (N, 1, H, W) in [0, 1]."""
+        return find_hidden(decide_hidden(marks_logits))
 
     def restore_locally(
         self, photo: Tensor, known_marks: Tensor | None, original: Tensor
     ) -> tuple[Tensor, Tensor]:
         """See `train.network.generator.Generator.restore_locally`."""
         logits = self.marks_network(photo, original)  # (N, 1, H, W)
-        found = self.open_gate(logits.detach())
-        gate = find_hidden(found if known_marks is None else found.maximum(known_marks))
+        gate = self.open_gate(logits.detach())
+        if known_marks is not None:
+            gate = gate.maximum(find_hidden(known_marks))
         with torch.autocast(photo.device.type, enabled=False):
             filled = fill_evenly(
                 photo.float(), gate, num_scales=len(self.config.widths)

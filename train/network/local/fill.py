@@ -8,7 +8,7 @@ from torch import Tensor
 
 from train.network.layers import double_size
 
-# The gate is the marks' probability stretched by this much at both ends and clipped, so that it
+# The gate of the U-Net is the marks' probability stretched by this much at both ends and clipped, so that it
 # can be exactly 0 and 1 (Louizos, Welling, Kingma 2018, "Learning sparse neural networks through
 # L0 regularization", the hard concrete's stretch): a faint doubt removes nothing.
 _GATE_STRETCH = 0.05
