@@ -8,9 +8,9 @@ from torch import Tensor
 
 from train.network.layers import double_size
 
-# The gate of the U-Net is the marks' probability stretched by this much at both ends and clipped, so that it
-# can be exactly 0 and 1 (Louizos, Welling, Kingma 2018, "Learning sparse neural networks through
-# L0 regularization", the hard concrete's stretch): a faint doubt removes nothing.
+# The gate of the U-Net is the marks' probability stretched by this much at both ends and clipped,
+# so that it can be exactly 0 and 1 (Louizos, Welling, Kingma 2018, "Learning sparse neural networks
+# through L0 regularization", the hard concrete's stretch): a faint doubt removes nothing.
 _GATE_STRETCH = 0.05
 # Up to the first probability there is no mark, from the second on there is.
 _DOUBTED, _BELIEVED = 0.25, 0.5
