@@ -5,13 +5,14 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 import torch
+from damages import collate_damage
 from store_photos import build_small, fill_folder
 
 from degrade.damage.marks.layers import MarkLayer, apply_marks
 from degrade.damage.render import render
 from degrade.textures import Textures
 from train.damage.stages import Damage, redamage
-from train.damage.twin import Damages, collate_damage, damage_of, lay_marks
+from train.damage.twin import Damages, damage_of, lay_marks
 from train.data.builds import Builds
 from train.losses.consistency import measure_consistency_loss
 

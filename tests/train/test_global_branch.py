@@ -26,7 +26,6 @@ from train.network.export import export_generator
 from train.network.generator import Generator
 from train.network.global_branch import (
     GlobalBranch,
-    Place,
     ToneTally,
     adjust_by_grid,
     reduce_photo,
@@ -167,16 +166,6 @@ def test_grid_is_laid_out_as_bilinear_enlargement() -> None:
     grid = torch.randn(1, 12, 8, 10)
     expected = nn.functional.interpolate(grid[:, 9:], size=(32, 40), mode="bilinear")
     torch.testing.assert_close(adjust_by_grid(photo, grid) - 0.5, expected, rtol=0, atol=1e-5)
-
-
-def test_window_gets_the_grid_of_the_whole() -> None:
-    """A window, reflected beyond the border, is changed as its pixels in the whole are."""
-    photo, grid = torch.rand(1, 3, 40, 60), torch.randn(1, 12, 5, 7)
-    whole = adjust_by_grid(photo, grid)
-    rows, columns = torch.tensor([2, 1, 0, 1, 2, 3]), torch.arange(30, 50)
-    place = Place(rows, columns, 40, 60)
-    window = adjust_by_grid(photo[:, :, rows][..., columns], grid, place)
-    torch.testing.assert_close(window, whole[:, :, rows][..., columns])
 
 
 def export(generator: Generator, folder: Path, **options: int) -> Restorer:

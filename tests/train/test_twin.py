@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from damages import collate_damage
 
 from degrade.damage.draw import draw_recipe
 from degrade.damage.marks.layers import apply_marks
@@ -10,7 +11,7 @@ from degrade.damage.render import STAGES, expose_and_print, render_fields, witho
 from degrade.profile import list_profiles, load_profile
 from degrade.textures import Textures
 from train.damage.stages import Damage, redamage
-from train.damage.twin import collate_damage, damage_of
+from train.damage.twin import damage_of
 
 
 @pytest.fixture(scope="module")

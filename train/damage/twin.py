@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from dataclasses import fields as dataclass_fields
 from functools import partial
 from typing import Any
 
@@ -289,18 +288,3 @@ def _stack(values: list[tuple[int, Field]]) -> tuple[NDArray[np.int64], NDArray[
     places, fields = zip(*values, strict=True)
     shape = np.broadcast_shapes(*(field.shape for field in fields))
     return np.array(places), np.stack([np.broadcast_to(field, shape) for field in fields])
-
-
-def collate_damage(damages: Sequence[Damage]) -> Damage:
-    """Unite damages of the same size into one batch."""
-    values: dict[str, Tensor | dict[int, Tensor]] = {}
-    for f in dataclass_fields(Damage):
-        if f.name != "kernels":
-            values[f.name] = torch.cat([getattr(damage, f.name) for damage in damages])
-    kernels, start = {}, 0
-    for damage in damages:
-        for i, kernel in damage.kernels.items():
-            kernels[start + i] = kernel
-        start += damage.matrix.shape[0]
-    values["kernels"] = kernels
-    return Damage(**values)  # type: ignore[arg-type]  # one value per field, by construction

@@ -8,8 +8,6 @@ its tiles.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -156,49 +154,28 @@ def reduce_photo(photo: Tensor, side_px: int) -> Tensor:
     return F.interpolate(photo, size=size, mode="bilinear", antialias=True)
 
 
-class Place(NamedTuple):
-    """Which pixels of a photograph a window shows; beyond the borders it is reflected.
-
-    Attributes:
-        rows: (h,) int64 indices of the photograph's rows.
-        columns: (w,) likewise.
-        height: Of the photograph, px.
-        width: Of the photograph, px.
-    """
-
-    rows: Tensor
-    columns: Tensor
-    height: int
-    width: int
-
-
-def adjust_by_grid(photo: Tensor, grid: Tensor, place: Place | None = None) -> Tensor:
-    """Change a photograph, or a window of it, by the grid of the whole.
+def adjust_by_grid(photo: Tensor, grid: Tensor) -> Tensor:
+    """Change photographs by their grids.
 
     Args:
         photo: (N, 3, H, W) RGB.
-        grid: (N, 12, h, w) of the whole photograph.
-        place: What the window shows; None: the whole.
+        grid: (N, 12, h, w).
 
     Returns:
         (N, 3, H, W), not clamped.
     """
-    if place is None:
-        height, width = photo.shape[-2:]
-        rows = torch.arange(height, device=photo.device)
-        columns = torch.arange(width, device=photo.device)
-        place = Place(rows, columns, height, width)
     with torch.autocast(photo.device.type, enabled=False):
-        down = _interpolate(place.rows, place.height, grid.shape[-2])  # (H, h)
-        across = _interpolate(place.columns, place.width, grid.shape[-1])  # (W, w)
+        down = _interpolate(photo.shape[-2], grid.shape[-2], photo.device)  # (H, h)
+        across = _interpolate(photo.shape[-1], grid.shape[-1], photo.device)  # (W, w)
         field = down @ grid.float() @ across.T  # (N, 12, H, W)
         return add_affine(photo.float(), field)
 
 
-def _interpolate(index: Tensor, size: int, num_cells: int) -> Tensor:
-    """(n, num_cells) weights of cells in pixels: linear between the cells' centres."""
+def _interpolate(size: int, num_cells: int, device: torch.device) -> Tensor:
+    """(size, num_cells) weights of cells in pixels: linear between the cells' centres."""
+    index = torch.arange(size, device=device)
     position = ((index + 0.5) * (num_cells / size) - 0.5).clamp(0, num_cells - 1)
-    cells = torch.arange(num_cells, device=index.device)
+    cells = torch.arange(num_cells, device=device)
     return (1 - (position[:, None] - cells).abs()).clamp(min=0)
 
 
