@@ -64,8 +64,8 @@ def make_shaken_generator(config: GeneratorConfig) -> Generator:
             if "running" in name:
                 statistic.add_(0.1 * torch.rand_like(statistic))
         if config.has_close_look:
-            generator.close_look.marks_network.out.bias.fill_(-0.5)
-            generator.close_look.marks_network.out.weight.mul_(60.0)
+            generator.close_look.marks_network.out.bias.fill_(-1.0)
+            generator.close_look.marks_network.out.weight.mul_(30.0)
         else:
             generator.marks_out.bias.fill_(0.0)
     return generator.eval()
@@ -309,9 +309,9 @@ def test_graph_of_a_close_look_gives_what_the_generator_gives(
     np.testing.assert_allclose(restored, expected[0].permute(1, 2, 0).numpy(), atol=1e-5)
     true_marks = (torch.sigmoid(logits) * 4 - 1).clamp(0, 1)
     filled = F.max_pool2d(true_marks, 3, stride=1, padding=1)[0, 0].numpy()  # and a pixel around
-    assert filled.std() > 0.01
+    assert filled.std() > 0.005
     np.testing.assert_allclose(marks, filled, atol=4e-5)
-    assert 0.1 < marks.mean() < 0.9
+    assert 0.1 < marks.mean() < 0.97
     loaded, _ = load_generator(tmp_path / "a.zip")
     fold_norms(loaded)
     fold_norms(generator)
@@ -404,7 +404,7 @@ def test_new_stem_does_what_two_layers_did(tmp_path: Path) -> None:
     photo = torch.rand(1, 3, 32, 32)
     with torch.no_grad():
         expected = before.down[0](before.stem(2 * photo - 1))  # type: ignore[index,operator]  # modules
-        seen = torch.cat([2 * photo - 1, torch.rand(1, 4, 32, 32)], dim=1)
+        seen = torch.cat([2 * photo - 1, torch.rand(1, 1, 32, 32)], dim=1)
         found = generator.close_look.refining_network.unet.stem(seen)
     torch.testing.assert_close(found[..., 2:-2, 2:-2], expected[..., 2:-2, 2:-2])
 

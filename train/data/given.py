@@ -27,7 +27,7 @@ from train.data.batches import Batch
 # In the key of these draws, which are drawn apart from crops and hints.
 _GIVEN = 3
 # Users paint marks that they see, all or nothing, and somewhat wider: by up to so many pixels.
-_PAINTED_OPACITY = 0.1
+_PAINTED_OPACITY = 0.25
 _MAX_WIDER_PX = 3
 _UNKNOWN = -1
 

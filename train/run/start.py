@@ -160,13 +160,14 @@ def _name_source(name: str) -> str:
 def _unite_stems(
     state: Mapping[str, Tensor], weights: Mapping[str, Tensor], num_photos: int
 ) -> None:
-    """One layer in place of two; the filled photograph is seen as the first photograph was."""
+    """One layer in place of two; the filled photograph is seen as each photograph was."""
     first, second = weights["stem.weight"], weights["down.0.weight"]
     stem = state[f"{_REFINING}stem.weight"]
     stem.zero_()
     for y in range(3):
         for x in range(3):
             united = torch.einsum("om,mihw->oihw", second[:, :, y, x], first)
-            stem[:, : 3 * num_photos, y : y + 3, x : x + 3] += united
+            for photo in range(num_photos):
+                stem[:, :3, y : y + 3, x : x + 3] += united[:, 3 * photo : 3 * photo + 3]
     bias = second.sum((2, 3)) @ weights["stem.bias"] + weights["down.0.bias"]
     state[f"{_REFINING}stem.bias"].copy_(bias)

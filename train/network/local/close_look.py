@@ -2,8 +2,10 @@
 
 A narrow U-Net with a large field of view finds the marks. What they hide is filled from around
 them at native resolution, by arithmetic without weights. A second U-Net sees the filled photograph
-beside the one that came and the marks: it takes away grain, blur and what the fill left, by a
-residual and by a field of colour matrices, read off at a coarse scale. It begins as the identity.
+and where it was filled: it takes away grain, blur and what the fill left, by a residual and by a
+field of colour matrices, read off at a coarse scale. It begins as the identity. What was hidden it
+doesn't see: one that did put most marks back, for more is hidden needlessly than is hidden by marks
+(docs/experiments.md, 44).
 
 Both networks fold the photograph: four pixels become the channels of one, and nothing but the fill
 and the sums at the end is computed at native resolution, where most of the time used to go.
@@ -112,25 +114,24 @@ class RefiningNetwork(nn.Module):
         """Build it with random weights."""
         super().__init__()
         widths, self.tone_scale = config.widths, config.tone_scale
-        self.unet = FoldedUNet(7, widths, config.encoder_blocks, config.decoder_blocks)
+        self.unet = FoldedUNet(4, widths, config.encoder_blocks, config.decoder_blocks)
         self.out = nn.Conv2d(widths[0], 12, 3, padding=1)
         self.tone_out = nn.Conv2d(widths[self.tone_scale], 12, 1)
         for layer in (self.out, self.tone_out):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]  # Conv2d's default bias
 
-    def forward(self, filled: Tensor, photo: Tensor, gate: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, filled: Tensor, gate: Tensor) -> tuple[Tensor, Tensor]:
         """What is to be added to a filled photograph.
 
         Args:
             filled: (N, 3, H, W) RGB in [0, 1].
-            photo: (N, 3, H, W), before it was filled.
-            gate: (N, 1, H, W) in [0, 1], how far it was.
+            gate: (N, 1, H, W) in [0, 1], how far each pixel was.
 
         Returns:
             The residual (N, 3, H, W), and colour matrices (N, 12, H / 2^(tone_scale + 1), ...).
         """
-        features = self.unet(2 * torch.cat([filled, photo, gate], dim=1) - 1)
+        features = self.unet(2 * torch.cat([filled, gate], dim=1) - 1)
         residual = unfold(self.out(F.relu(features[0])))
         return residual, self.tone_out(features[self.tone_scale])
 
@@ -167,7 +168,7 @@ class CloseLook(nn.Module):
             filled = fill_evenly(
                 photo.float(), gate, num_scales=len(self.config.widths)
             )  # (N, 3, H, W)
-        residual, tones = self.refining_network(filled, photo, gate)
+        residual, tones = self.refining_network(filled, gate)
         scale = 2 ** (self.config.tone_scale + 1)
 
         def adjust_tone(filled: Tensor, residual: Tensor, tones: Tensor) -> Tensor:
