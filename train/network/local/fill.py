@@ -12,8 +12,12 @@ from train.network.layers import double_size
 # so that it can be exactly 0 and 1 (Louizos, Welling, Kingma 2018, "Learning sparse neural networks
 # through L0 regularization", the hard concrete's stretch): a faint doubt removes nothing.
 _GATE_STRETCH = 0.05
-# Up to the first probability there is no mark, from the second on there is.
-_DOUBTED, _BELIEVED = 0.25, 0.5
+# Up to the first probability there can be no mark, or surely is none; from the second on there can
+# be, or surely is.
+_POSSIBLE, _SURE = (0.25, 0.5), (0.6, 0.8)
+# From sure marks possible ones are followed so many steps of a cell of 2 x 2 pixels, over gaps of a
+# pixel: 48 px, less than the tiles' margin.
+_NUM_STEPS = 24
 # A cell of the pyramid of which this share is seen is as good as one that is seen entirely.
 _SEEN_FRAC = 0.25
 _MIN_WEIGHT = 1e-4
@@ -27,9 +31,26 @@ def open_gate(marks_logits: Tensor) -> Tensor:
 def decide_hidden(marks_logits: Tensor) -> Tensor:
     """The same by how likely there is a mark at all, which is hidden entirely or not.
 
-    Half filled, an opaque hair is still a hair.
+    Half filled, an opaque hair is still a hair. What may be a mark counts where it goes on from
+    what surely is one: cracks fade and come again, eyes are doubtful by themselves.
+
+    Args:
+        marks_logits: (N, 1, H, W); H and W even.
+
+    Source:
+        Canny 1986, "A computational approach to edge detection", section VI (two thresholds).
     """
-    return ((torch.sigmoid(marks_logits) - _DOUBTED) / (_BELIEVED - _DOUBTED)).clamp(0, 1)
+    probability = torch.sigmoid(marks_logits)
+    possible, sure = _ramp(probability, *_POSSIBLE), _ramp(probability, *_SURE)
+    possible_near, found = F.max_pool2d(possible, 2), F.max_pool2d(sure, 2)
+    for _ in range(_NUM_STEPS):
+        found = torch.minimum(F.max_pool2d(found, 3, stride=1, padding=1), possible_near)
+    return torch.minimum(possible, F.interpolate(found, scale_factor=2.0, mode="nearest"))
+
+
+def _ramp(x: Tensor, low: float, high: float) -> Tensor:
+    """0 up to `low`, 1 from `high` on."""
+    return ((x - low) / (high - low)).clamp(0, 1)
 
 
 def find_hidden(marks: Tensor) -> Tensor:
