@@ -394,6 +394,21 @@ def test_training_goes_on_from_a_close_look(tmp_path: Path, name: str) -> None:
     torch.testing.assert_close(generator.eval()(photo)[0], before(photo)[0], atol=1e-2, rtol=0)
 
 
+def test_marks_network_may_grow(tmp_path: Path) -> None:
+    """Wider, it begins by finding the marks that it found; narrower is refused."""
+    before = make_shaken_generator(CLOSE_LOOK)
+    save_generator(tmp_path / "a.safetensors", before, ModelMetadata("x"), dtype=torch.float32)
+    generator = Generator(replace(CLOSE_LOOK, marks_widths=(8, 12)))
+    start_from(generator, tmp_path / "a.safetensors")
+    photo = torch.rand(1, 3, 32, 32)
+    with torch.no_grad():
+        for ours, theirs in zip(generator.eval()(photo), before(photo), strict=True):
+            torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)
+    save_generator(tmp_path / "b.safetensors", generator, ModelMetadata("x"), dtype=torch.float32)
+    with pytest.raises(TrainError, match="another size"):
+        start_from(Generator(CLOSE_LOOK), tmp_path / "b.safetensors")
+
+
 def test_new_stem_does_what_two_layers_did(tmp_path: Path) -> None:
     """Away from the borders it gives the features that the U-Net had at half resolution."""
     before = tiny_generator(config=replace(BEFORE, encoder_blocks=(0, 1, 1)))

@@ -2,8 +2,8 @@
 
 Weights of the same network are taken as they are. A global branch, its tally of tones or a colour
 network may be added or see another size, the stem of the U-Net may see the original too, and its
-marks' decoder may grow wider. A close look may start from the U-Net with two decoders: what they
-have in common, from half resolution down, is taken over.
+marks' decoder or a marks network may grow wider. A close look may start from the U-Net with two
+decoders: what they have in common, from half resolution down, is taken over.
 """
 
 from __future__ import annotations
@@ -75,12 +75,14 @@ def _list_differences(old: GeneratorConfig, new: GeneratorConfig) -> str:
 
 def _can_grow(old: GeneratorConfig, new: GeneratorConfig) -> bool:
     """Whether a network that began with the weights of another would do the same."""
+    may_widen = len(old.marks_widths) == len(new.marks_widths)
     grown = replace(
         old,
         global_px=new.global_px,
         tone_bins=new.tone_bins,
         stem_photos=new.stem_photos,
         marks_width=new.marks_width,
+        marks_widths=new.marks_widths if may_widen else old.marks_widths,
         color_encoder=old.color_encoder or new.color_encoder,
         color_px=new.color_px,
     )
@@ -90,6 +92,7 @@ def _can_grow(old: GeneratorConfig, new: GeneratorConfig) -> bool:
         and (not old.tone_bins or old.tone_bins == new.tone_bins)
         and old.stem_photos <= new.stem_photos
         and old.marks_width <= new.marks_width
+        and all(a <= b for a, b in zip(old.marks_widths, new.marks_widths, strict=True))
     )
 
 
