@@ -15,7 +15,7 @@ LUMA_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)
 # Spread of chroma that luma doesn't explain, and its share of all chroma: below the first of each
 # a photograph counts as monochrome (grey, sepia, JPEG's noise), above the second of both as a
 # colour photograph.
-_SPREADS, _SPREAD_FRACS = (0.008, 0.020), (0.14, 0.22)
+SPREADS, SPREAD_FRACS = (0.008, 0.020), (0.14, 0.22)
 # From this opacity on a mark hides what is there.
 _MARK = 0.1
 # Less than this share of a photograph tells nothing.
@@ -65,5 +65,5 @@ def measure_own_color(photo: Floats, marks: Floats | None = None) -> float:
     fit, *_ = np.linalg.lstsq(toning, ycc[:, 1:], rcond=None)
     spread = float(np.sqrt(((ycc[:, 1:] - toning @ fit) ** 2).sum(axis=1).mean()))
     chroma = float(np.sqrt((ycc[:, 1:] ** 2).sum(axis=1).mean()))
-    by_spread = float(np.interp(spread, _SPREADS, (0, 1)))
-    return min(by_spread, float(np.interp(spread, [f * chroma for f in _SPREAD_FRACS], (0, 1))))
+    by_spread = float(np.interp(spread, SPREADS, (0, 1)))
+    return min(by_spread, float(np.interp(spread, [f * chroma for f in SPREAD_FRACS], (0, 1))))

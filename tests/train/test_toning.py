@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from restore.engine import ModelMetadata, Network
+from restore.ycc import measure_own_color
 from train.network.config import GeneratorConfig
 from train.network.export import export_generator
 from train.network.generator import Generator
@@ -131,3 +132,18 @@ def test_exported_close_look_makes_the_same_neutral(tmp_path: Path) -> None:
         expected = generator.find_grid(sepia)
     assert expected is not None
     np.testing.assert_allclose(grid, expected[0].numpy(), atol=2e-4)
+
+
+def test_both_measures_of_own_color_agree() -> None:
+    """That of tensors and that of arrays: of grey, toned, colourful and all but colourless ones."""
+    grey, colored = draw_photo(1), draw_photo(3)
+    hue = torch.tensor([0.7, 0.5, 0.3])
+    photos = [grey, tone_photo(grey, hue), colored, torch.zeros_like(grey)]
+    photos += [torch.lerp(grey, colored, share) for share in (0.04, 0.07, 0.08, 0.2)]
+    expected = [measure_own_color(photo[0].permute(1, 2, 0).numpy()) for photo in photos]
+    assert min(expected) == 0
+    assert max(expected) == 1
+    assert any(0.1 < own < 0.4 for own in expected)
+    found = measure_toning(torch.cat(photos))
+    wanted = [max(0.0, 1 - 2 * own) for own in expected]
+    np.testing.assert_allclose(found.numpy(), wanted, atol=1e-4)

@@ -106,10 +106,10 @@ class Generator(nn.Module):
         if self.training and not self.config.repairs_neutral:
             return grid
         toning = measure_toning(reduced)
-        if not toning.any():
-            return grid
         if self.config.repairs_neutral:
             return replace_colors(grid, torch.zeros_like(grid), toning)
+        if not toning.any():
+            return grid
         return replace_colors(grid, self._look_twice(make_neutral(reduced)), toning)
 
     def _look_twice(self, reduced: Tensor) -> Tensor:

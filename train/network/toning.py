@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from restore.ycc import LUMA_WEIGHTS, measure_own_color
+from restore.ycc import LUMA_WEIGHTS, SPREAD_FRACS, SPREADS
 
 SATURATION = 1.08
 """The likeliest guess at a colour, a mean, is duller than any that may have been; this much."""
@@ -28,9 +28,7 @@ def measure_toning(photos: Tensor) -> Tensor:
     Returns:
         (N,), 1 for grey and evenly tinted ones, 0 from the first doubt on.
     """
-    pixels = photos.detach().permute(0, 2, 3, 1).float().cpu().numpy()
-    own = [min(1.0, 2 * measure_own_color(photo)) for photo in pixels]
-    return 1 - photos.new_tensor(own)
+    return (1 - 2 * _measure_own_color(photos.detach())).clamp(min=0).to(photos.dtype)
 
 
 def measure_toning_reduced(photos: Tensor) -> Tensor:
@@ -70,6 +68,25 @@ def replace_colors(grid: Tensor, neutral_grid: Tensor, toning: Tensor) -> Tensor
     offset = torch.einsum("rk,nkhw->nrhw", chroma, other[:, 3] - own[:, 3])
     change = torch.cat([matrix.flatten(1, 2), offset], dim=1)
     return grid + toning[:, None, None, None] * change
+
+
+def _measure_own_color(photos: Tensor) -> Tensor:
+    """What `restore.ycc.measure_own_color` measures, (N,), of photographs (N, 3, h, w)."""
+    exact = photos.float() if photos.device.type == "mps" else photos.double()  # mps has no double
+    red, green, blue = exact.flatten(2).unbind(1)  # (N, P)
+    weights = LUMA_WEIGHTS.tolist()
+    luma = weights[0] * red + weights[1] * green + weights[2] * blue
+    chroma = torch.stack([(blue - luma) / 1.772, (red - luma) / 1.402], dim=2)  # (N, P, 2)
+    centred = luma - 0.5
+    toning = torch.stack([torch.ones_like(centred), centred, centred.square()], dim=2)  # (N, P, 3)
+    across = toning.transpose(1, 2)
+    fit = torch.linalg.pinv(across @ toning, hermitian=True) @ (across @ chroma)  # (N, 3, 2)
+    spread = (chroma - toning @ fit).square().sum(2).mean(1).sqrt()
+    size = chroma.square().sum(2).mean(1).sqrt()
+    low, high = SPREAD_FRACS
+    by_share = (spread - low * size) / ((high - low) * size).clamp(min=1e-9)
+    by_spread = (spread - SPREADS[0]) / (SPREADS[1] - SPREADS[0])
+    return torch.minimum(by_share, by_spread).clamp(0, 1)
 
 
 def _weights(like: Tensor) -> Tensor:
