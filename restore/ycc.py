@@ -5,7 +5,6 @@ YCbCr (BT.601, full range) is linear in RGB, so changes of single aspects add up
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,8 +15,6 @@ LUMA_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)
 # a photograph counts as monochrome (grey, sepia, JPEG's noise), above the second of both as a
 # colour photograph.
 SPREADS, SPREAD_FRACS = (0.008, 0.020), (0.14, 0.22)
-# From this opacity on a mark hides what is there.
-_MARK = 0.1
 # Less than this share of a photograph tells nothing.
 _MIN_SEEN_FRAC = 0.05
 
@@ -40,25 +37,20 @@ def to_rgb(ycc: Floats) -> Floats:
     return np.stack([red, green, blue], axis=-1)
 
 
-def find_unmarked(marks: Floats) -> NDArray[np.bool_]:
-    """Where no mark is, nor its rim: of marks (h, w) in [0, 1]."""
-    return np.asarray(cv2.dilate(marks, np.ones((3, 3), np.uint8)) < _MARK)
-
-
-def measure_own_color(photo: Floats, marks: Floats | None = None) -> float:
+def measure_own_color(photo: Floats, seen: NDArray[np.bool_] | None = None) -> float:
     """Whether a photograph has colours of its own.
 
     Args:
         photo: (h, w, 3) sRGB in [0, 1]; a reduced copy suffices.
-        marks: (h, w) in [0, 1], if they are known: a strip of yellow tape is no colour of its own.
+        seen: (h, w), where no mark hides it: a strip of yellow tape is no colour of its own. None:
+            everywhere.
 
     Returns:
         0 for a grey or evenly tinted (sepia) photograph, 1 for one in colour.
     """
     pixels = photo.reshape(-1, 3)
-    if marks is not None:
-        seen = pixels[find_unmarked(marks).ravel()]
-        pixels = seen if len(seen) >= _MIN_SEEN_FRAC * len(pixels) else pixels
+    if seen is not None and seen.mean() >= _MIN_SEEN_FRAC:
+        pixels = pixels[seen.ravel()]
     ycc = to_ycc(pixels).astype(np.float64)
     luma = ycc[:, 0] - 0.5
     toning = np.stack([np.ones_like(luma), luma, luma**2], axis=1)

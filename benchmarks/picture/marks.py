@@ -44,7 +44,7 @@ from benchmarks.shared import options
 from benchmarks.shared.heldout import seed_photo
 from benchmarks.shared.large import LargePhoto, find_photos, read_photo
 from benchmarks.shared.machine import write_report
-from benchmarks.shared.measured import to_json
+from benchmarks.shared.measured import leave_out, to_json
 from benchmarks.shared.report import OURS, begin_run, describe_both
 from benchmarks.shared.restorers import load_restorers
 from train.measure.intervals import bootstrap
@@ -243,9 +243,7 @@ def measure_photos(
             ours=[OURS], num_draws=num_draws, rng=np.random.default_rng(seed),
         )  # fmt: skip
         if section == UNMARKED:
-            for table in (*values.values(), *(t for d in differences.values() for t in d.values())):
-                for name in OF_MARKS:
-                    table.pop(name, None)
+            leave_out(OF_MARKS, values, differences)
         results[section] = {
             "num_photos": len(set(names[section])),
             "methods": to_json(values),

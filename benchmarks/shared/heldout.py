@@ -47,14 +47,14 @@ def find_heldout(
         for file in sorted(folder.iterdir()):
             if file.is_file():
                 files.setdefault(file.stem, file)
-    trained = {name for pairs in trained_on for name in name_trained(pairs)}
+    left_out = {name for pairs in trained_on for name in name_trained(pairs)}
     if exclude is not None:
         excluded = set(exclude.read_text("utf-8").splitlines())
         excluded |= {PurePosixPath(line).stem for line in excluded}
         if not excluded & files.keys():
             raise click.ClickException(f"{exclude}: none of these names is among the photographs")
-        trained |= excluded
-    names = sorted(n for n in files.keys() - trained if find_split(n, val_frac) == "val")
+        left_out |= excluded
+    names = sorted(n for n in files.keys() - left_out if find_split(n, val_frac) == "val")
     if not names:
         raise click.ClickException(f"{folders[0]}: no held-out photographs; name more folders")
     return [files[name] for name in names]

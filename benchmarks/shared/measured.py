@@ -200,10 +200,16 @@ def summarise_section(
             for method, estimates in others.items():
                 differences[our][method] |= estimates
     if not measured.has_marks:
-        for table in (*values.values(), *(t for d in differences.values() for t in d.values())):
-            for name in _OF_MARKS:
-                table.pop(name, None)
+        leave_out(_OF_MARKS, values, differences)
     return values, differences
+
+
+def leave_out(names: Iterable[str], values: Estimates, differences: dict[str, Estimates]) -> None:
+    """Take metrics out of estimates, and out of what ours differ by."""
+    for estimates in (values, *differences.values()):
+        for table in estimates.values():
+            for name in names:
+                table.pop(name, None)
 
 
 def describe_section(measured: Measured, num_draws: int, seed: int) -> dict[str, Any]:

@@ -142,11 +142,11 @@ class Network:
         small = _reduce(reduced, self.metadata.look_px)
         grid = self._look_once(small)
         toning = 1 - 2 * measure_own_color(small)  # none from the first doubt on
-        if toning > 0 and self.repairs_neutral:
-            grid = replace_colors(grid, np.zeros_like(grid), toning)
-        elif toning > 0:
-            grid = replace_colors(grid, self._look_once(make_neutral(small)), toning)
-        return grid
+        if toning <= 0:
+            return grid
+        none = self.repairs_neutral
+        colors = np.zeros_like(grid) if none else self._look_once(make_neutral(small))
+        return replace_colors(grid, colors, toning)
 
     @property
     def color_px(self) -> int:

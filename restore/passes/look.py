@@ -16,7 +16,14 @@ from restore.hints import Hint, paint_hints
 from restore.passes.color import FINER, find_luma, lay_color
 from restore.passes.fusion import Floats, GlobalPass
 from restore.passes.local import Band, restore_bands
-from restore.passes.marks import EditedMarks, KnownMarks, Marks, MarksArray, find_wide
+from restore.passes.marks import (
+    EditedMarks,
+    KnownMarks,
+    Marks,
+    MarksArray,
+    find_unmarked,
+    find_wide,
+)
 from restore.passes.source import RowSource, SourcePixels
 from restore.passes.windows import Cutting
 from restore.ycc import measure_own_color
@@ -95,7 +102,7 @@ def look_at(
     restored, marks = _restore_copy(network, reduced, grid, copy_known)
     wide = None if network.sees_wide_marks else find_wide(marks, height, width)
     marks = marks if copy_known is None else np.maximum(marks, copy_known)
-    own_color = measure_own_color(reduced, marks)
+    own_color = measure_own_color(reduced, find_unmarked(marks))
     laid = None
     if network.takes_hints and (own_color < 1 or hints):
         luma = find_luma(source, reduced, restored, marks, FINER * network.color_px)

@@ -17,6 +17,8 @@ Floats = NDArray[np.float32]
 # Marks of the reduced copy count at native resolution from the first probability on, and up to two
 # pixels from there from the second: soft rims of what is wide belong to it.
 _WIDE_PROB, _WIDE_RIMS_PROB = 0.75, 0.15
+# From this opacity on a mark hides what is there.
+_HIDING_OPACITY = 0.1
 
 
 class Marks(Protocol):
@@ -125,6 +127,11 @@ class MarksArray:
     def rows(self, y0: int, y1: int) -> Floats:
         """(y1 - y0, W) in [0, 1]."""
         return self._marks[y0:y1]
+
+
+def find_unmarked(marks: Floats) -> NDArray[np.bool_]:
+    """Where no mark is, nor its rim: of marks (h, w) in [0, 1]."""
+    return np.asarray(cv2.dilate(marks, np.ones((3, 3), np.uint8)) < _HIDING_OPACITY)
 
 
 def find_wide(marks: Floats, height: int, width: int) -> KnownMarks | None:

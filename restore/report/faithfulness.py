@@ -17,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restore.errors import RestoreError
+from restore.passes.marks import find_unmarked
 from restore.report.damage_again import damage_again, damage_evenly, enlarge_fields
 from restore.report.estimate import DamageEstimate
 from restore.report.fit.damage import estimate_damage
 from restore.report.grain_fit import GrainEstimate, fit_grain
 from restore.report.unexplained import UNEXPLAINED, Region, find_unexplained, outline
 from restore.scan.profiles import scale_to_unit
-from restore.ycc import LUMA_WEIGHTS, find_unmarked, measure_own_color, to_ycc
+from restore.ycc import LUMA_WEIGHTS, measure_own_color, to_ycc
 
 Floats = NDArray[np.float32]
 
@@ -181,8 +182,9 @@ def measure_faithfulness(
         )
     before, after = (_prepare(photo, size) for photo in (original, restored))
     opacity = _prepare(marks, size)[..., 0]
-    weight = find_unmarked(opacity).astype(np.float32)
-    is_monochrome = measure_own_color(before, opacity) < 0.5
+    seen = find_unmarked(opacity)
+    weight = seen.astype(np.float32)
+    is_monochrome = measure_own_color(before, seen) < 0.5
     damage = estimate_damage(after, before, weight, is_monochrome=is_monochrome)
     developed, expected = damage_evenly(after, damage)
     tone = developed[..., 0] if damage.is_monochrome else developed @ LUMA_WEIGHTS
@@ -194,7 +196,6 @@ def measure_faithfulness(
     unexplained = find_unexplained(before, expected, sigma, grain, weight)
     scale_x, scale_y = full_width / size[0], full_height / size[1]
     regions, flagged = outline(unexplained, scale_x, scale_y)
-    seen = weight > 0
     num_seen = max(1, int(np.count_nonzero(seen)))
     difference = np.asarray(residual / sigma * weight, np.float32)
     luma = (before @ LUMA_WEIGHTS)[seen]

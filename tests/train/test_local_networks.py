@@ -64,8 +64,8 @@ def make_shaken_generator(config: GeneratorConfig) -> Generator:
             if "running" in name:
                 statistic.add_(0.1 * torch.rand_like(statistic))
         if config.has_close_look:
-            generator.close_look.marks_network.out.bias.fill_(-3.0)
-            generator.close_look.marks_network.out.weight.mul_(180.0)
+            generator.close_look.marks_network.out.bias.fill_(-1.5)
+            generator.close_look.marks_network.out.weight.mul_(60.0)
         else:
             generator.marks_out.bias.fill_(0.0)
     return generator.eval()
@@ -136,7 +136,7 @@ def test_photograph_does_not_depend_on_its_batch(config: GeneratorConfig) -> Non
     photos = torch.rand(3, 3, 32, 32)
     with torch.no_grad():
         torch.testing.assert_close(
-            generator(photos)[0][1:2], generator(photos[1:2])[0], atol=1e-5, rtol=0
+            generator(photos)[0][1:2], generator(photos[1:2])[0], atol=1e-6, rtol=0
         )
 
 
@@ -310,7 +310,7 @@ def test_graph_of_a_close_look_gives_what_the_generator_gives(
     filled = generator.close_look.open_gate(logits)[0, 0].numpy()
     assert filled.std() > 0.005
     np.testing.assert_allclose(marks, filled, atol=4e-5)
-    assert 0.05 < marks.mean() < 0.99
+    assert 0.1 < marks.mean() < 0.9
     loaded, _ = load_generator(tmp_path / "a.zip")
     fold_norms(loaded)
     fold_norms(generator)
@@ -391,7 +391,7 @@ def test_training_goes_on_from_a_close_look(tmp_path: Path, name: str) -> None:
     generator = Generator(CLOSE_LOOK)
     start_from(generator, tmp_path / name)
     photo = torch.rand(1, 3, 32, 32)
-    torch.testing.assert_close(generator.eval()(photo)[0], before(photo)[0], atol=1e-2, rtol=0)
+    torch.testing.assert_close(generator.eval()(photo)[0], before(photo)[0], atol=1e-3, rtol=0)
 
 
 def test_marks_network_may_grow(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from train.network.generator import Generator
 from train.network.toning import make_neutral
 
 _SHEET_PHOTOS = 8
-# From this probability on a close look fills more than half.
+# From this probability on a close look may fill more than half.
 _CALLED_PROB = 0.375
 
 

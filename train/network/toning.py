@@ -73,10 +73,9 @@ def replace_colors(grid: Tensor, neutral_grid: Tensor, toning: Tensor) -> Tensor
 def _measure_own_color(photos: Tensor) -> Tensor:
     """What `restore.ycc.measure_own_color` measures, (N,), of photographs (N, 3, h, w)."""
     exact = photos.float() if photos.device.type == "mps" else photos.double()  # mps has no double
-    red, green, blue = exact.flatten(2).unbind(1)  # (N, P)
-    weights = LUMA_WEIGHTS.tolist()
-    luma = weights[0] * red + weights[1] * green + weights[2] * blue
-    chroma = torch.stack([(blue - luma) / 1.772, (red - luma) / 1.402], dim=2)  # (N, P, 2)
+    bands = exact.flatten(2)  # (N, 3, P)
+    luma = (bands * _weights(exact)[:, None]).sum(1)  # (N, P)
+    chroma = torch.stack([(bands[:, 2] - luma) / 1.772, (bands[:, 0] - luma) / 1.402], dim=2)
     centred = luma - 0.5
     toning = torch.stack([torch.ones_like(centred), centred, centred.square()], dim=2)  # (N, P, 3)
     across = toning.transpose(1, 2)
