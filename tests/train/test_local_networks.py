@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from classifiers import install_classifier
 from torch import nn
 from write_models import tiny_generator
 
@@ -15,17 +16,20 @@ from restore.engine import ModelMetadata, Network
 from restore.engine.model_file import default_model_path
 from restore.engine.network import weigh_cells
 from train.config.losses import LossWeights
+from train.config.run import TrainConfig
 from train.config.stages import StageConfig
 from train.errors import TrainError
 from train.network.checkpoint import load_generator, save_generator
+from train.network.encoder import ClassifierEncoder
 from train.network.export import export_generator
 from train.network.generator import Generator, GeneratorConfig
 from train.network.global_branch import adjust_by_grid
 from train.network.layers import NormedConv, fold_norms, unfold_norms
 from train.network.local.close_look import MarksNetwork, unfold
 from train.network.local.fill import fill_evenly
+from train.network.pretrained import load_classifiers
 from train.run.callbacks import Average
-from train.run.learner import choose_learners
+from train.run.learner import build_networks, choose_learners
 from train.run.start import start_from
 from train.run.state import Position
 
@@ -39,6 +43,16 @@ CLOSE_LOOK = GeneratorConfig(
     tone_scale=0,
     marks_widths=(8, 8),
     marks_blocks=(1, 1),
+)
+# A close look whose marks network is told by a classifier what is in the picture.
+TOLD = replace(
+    CLOSE_LOOK,
+    widths=(8, 8, 16),
+    encoder_blocks=(1, 1, 1),
+    decoder_blocks=(1, 1),
+    marks_widths=(8, 8, 8),
+    marks_blocks=(1, 1, 1),
+    marks_encoder="lite0",
 )
 # The U-Net that has the close look's sizes from half resolution down.
 BEFORE = GeneratorConfig(
@@ -239,6 +253,13 @@ def test_weights_of_before_keep_their_names() -> None:
     assert dict(info.metadata.config).items() <= generator.config.to_dict().items()
 
 
+def test_config_says_nothing_of_an_encoder_that_is_not_there() -> None:
+    """Files of a close look that is told nothing are the same as before there was one."""
+    assert "marks_encoder" not in CLOSE_LOOK.to_dict()
+    assert TOLD.to_dict()["marks_encoder"] == "lite0"
+    assert GeneratorConfig.from_dict(TOLD.to_dict()) == TOLD
+
+
 def test_config_says_nothing_of_a_close_look_that_is_not_there() -> None:
     """What is written of the U-Net is what earlier versions read."""
     assert not {"marks_widths", "marks_blocks"} & set(BEFORE.to_dict())
@@ -275,6 +296,8 @@ def test_unfolding_is_pixel_shuffle() -> None:
         ({"marks_blocks": (1,)}, "marks_blocks"),
         ({"marks_widths": (8, 2)}, "4..1024"),
         ({"marks_blocks": (1, 99)}, "0..16"),
+        ({"marks_encoder": "lite9"}, "marks_encoder: must be one of lite0"),
+        ({"marks_encoder": "lite0"}, "3 to 6 marks_widths"),
     ],
 )
 def test_config_refuses_what_describes_no_close_look(
@@ -285,15 +308,18 @@ def test_config_refuses_what_describes_no_close_look(
         replace(CLOSE_LOOK, **change)  # type: ignore[arg-type]  # wrong on purpose
 
 
+@pytest.mark.parametrize("config", [CLOSE_LOOK, TOLD], ids=["alone", "told"])
 @pytest.mark.parametrize("size", [(64, 96), (32, 160)])
 def test_graph_of_a_close_look_gives_what_the_generator_gives(
-    tmp_path: Path, size: tuple[int, int]
+    tmp_path: Path, size: tuple[int, int], config: GeneratorConfig
 ) -> None:
     """Restored window and marks to 1e-5, at any size, in the operators that are allowed."""
-    generator = make_shaken_generator(replace(CLOSE_LOOK, global_px=64))
+    generator = make_shaken_generator(replace(config, global_px=64))
+    if config.marks_encoder:
+        _find_some(generator)
     export_generator(tmp_path / "a.zip", generator, ModelMetadata("a"), precision="fp32")
     network = Network.load(tmp_path / "a.zip", "cpu", num_threads=1)
-    assert network.alignment == 4
+    assert network.alignment == config.alignment
     rng = np.random.default_rng(0)
     photo = rng.random((*size, 3), dtype=np.float32)
     grid = (0.1 * rng.standard_normal((12, 5, 6))).astype(np.float32)
@@ -330,6 +356,43 @@ def test_folded_norms_change_nothing() -> None:
     again.load_state_dict(unfold_norms(again, folded.state_dict()))
     for other in (folded, again):
         torch.testing.assert_close(other(photo, photo), expected)
+
+
+def test_classifier_tells_the_marks_network_what_is_in_the_picture(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its encoder begins with the package's weights, tells all scales but the first, and learns."""
+    state = install_classifier(monkeypatch, tmp_path)
+    generator = Generator(TOLD)
+    load_classifiers(generator)
+    network = generator.close_look.marks_network
+    expected = ClassifierEncoder("lite0")
+    expected.load_classifier(state)
+    begun = expected.state_dict()
+    assert network.classifier is not None
+    for name, weights in network.classifier.state_dict().items():
+        assert torch.equal(weights, begun[name])
+    nn.init.normal_(network.out.weight)
+    photo = torch.rand(2, 3, 64, 64)
+    network(photo, photo).square().mean().backward()
+    for told, blocks in zip([0, 32, 24], network.encoder, strict=True):
+        first = next(iter(blocks)).conv.weight  # type: ignore[union-attr]  # a NormedConv's
+        assert first.shape[1] == 8 + told
+        assert first.grad is not None
+        assert not told or bool(first.grad[:, 8:].any())
+    assert all(p.grad is not None and p.grad.any() for p in network.classifier.parameters())
+
+
+def test_what_tells_the_marks_network_learns_more_slowly() -> None:
+    """It is trained already, and has no norms."""
+    stage = StageConfig(kind="marks", size_px=64, batch=2, steps=1, time_frac=1.0, lr=1e-3)
+    config = TrainConfig(name="t", generator=TOLD, stages=(stage,))
+    networks = build_networks(config, torch.device("cpu"))
+    optimizer = networks.optimizer
+    [group] = [g for g in optimizer.param_groups if g["rate_frac"] == 1 / 8]
+    classifier = networks.generator.close_look.marks_network.classifier
+    assert classifier is not None
+    assert {id(p) for p in group["params"]} == {id(p) for p in classifier.parameters()}
 
 
 def test_average_follows_the_statistics_of_norms() -> None:
@@ -471,6 +534,15 @@ def test_norms_may_rest_while_marks_are_learned(norms_rest: bool) -> None:
     assert all(kept) if norms_rest else not any(kept)
     found.sum().backward()
     assert all(p.grad is not None for p in network.parameters())
+
+
+def _find_some(generator: Generator) -> None:
+    """Let a shaken close look call some of a photograph of noise marks."""
+    out = generator.close_look.marks_network.out
+    photo = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        out.weight.mul_(1 / generator(photo)[1].std())
+        out.bias.sub_(generator(photo)[1].mean() + 1.5)  # type: ignore[union-attr]  # it has one
 
 
 def make_lively_marks_network(generator: Generator) -> MarksNetwork:

@@ -21,8 +21,7 @@ class TrainConfig(Config, frozen=True, kw_only=True):
         name: Name of the preset.
         seed: Of the weights, the order of the photographs and the augmentation.
         generator: Size of the generator.
-        pretrained: Whether the encoders of its global branch and of its colour network start from
-            ImageNet weights.
+        pretrained: Whether its encoders of classifiers start from ImageNet weights.
         critic: Size of the critic.
         features: The classifier that photographs are compared by.
         weights: Weights of the loss terms.
@@ -67,7 +66,7 @@ class TrainConfig(Config, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         """Refuse what the network has no place for."""
         if self.pretrained and not self.has_classifier:
-            raise ValueError("pretrained: only with global_px or color_encoder")
+            raise ValueError("pretrained: only with global_px, color_encoder or marks_encoder")
         if not self.generator.global_px and any(stage.is_global for stage in self.stages):
             raise ValueError("a global stage needs a generator with global_px")
         if not self.generator.color_encoder and any(stage.is_color for stage in self.stages):
@@ -89,7 +88,8 @@ class TrainConfig(Config, frozen=True, kw_only=True):
     @property
     def has_classifier(self) -> bool:
         """Whether the generator has an encoder that may start from ImageNet weights."""
-        return bool(self.generator.global_px or self.generator.color_encoder)
+        size = self.generator
+        return bool(size.global_px or size.color_encoder or size.marks_encoder)
 
     def weigh_terms(self, stage: StageConfig) -> LossWeights:
         """The weights of the loss terms in a stage."""

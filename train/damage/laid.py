@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
+
+from train.sliding import max_around, mean_around
 
 # Marks narrower than this are thin.
 _THIN_PX = 7
@@ -80,9 +81,8 @@ def find_thin(marks: Tensor) -> Tensor:
         Meyer 1979, "Iterative image transformations for an automatic screening of cervical smears"
         (the top-hat: what an opening takes away).
     """
-    side, reach = _THIN_PX, _THIN_PX // 2
-    eroded = -F.max_pool2d(-marks, side, stride=1, padding=reach)
-    return marks - F.max_pool2d(eroded, side, stride=1, padding=reach)
+    eroded = -max_around(-marks, _THIN_PX)
+    return marks - max_around(eroded, _THIN_PX)
 
 
 def lay_marks(clean: Tensor, marks: Tensor, look: MarksLook) -> tuple[Tensor, Tensor]:
@@ -100,7 +100,7 @@ def lay_marks(clean: Tensor, marks: Tensor, look: MarksLook) -> tuple[Tensor, Te
     opacity = (look.gain * (thin - look.cut)).clamp(0, 1).maximum(marks - thin)
     blurred = opacity
     for num in range(1, len(_BLURS_PROBS)):
-        blurred = F.avg_pool2d(blurred, 3, stride=1, padding=1, count_include_pad=False)
+        blurred = mean_around(blurred, 3)
         opacity = torch.where(look.blurs == num, blurred, opacity)
     opacity = look.strength * opacity
     return torch.lerp(clean, look.ink.expand_as(clean), opacity), opacity

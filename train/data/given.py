@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -23,6 +22,7 @@ from train.config.stages import StageConfig
 from train.damage.grey import GreyLook, draw_greys, make_grey
 from train.damage.laid import MarksLook, draw_looks, lay_marks
 from train.data.batches import Batch
+from train.sliding import max_around
 
 # In the key of these draws, which are drawn apart from crops and hints.
 _GIVEN = 3
@@ -101,7 +101,7 @@ def give(batch: Batch, given: Given) -> tuple[Batch, Tensor]:
     wider_px = spread(given.wider_px)
     for reach in range(_MAX_WIDER_PX + 1):
         if (given.wider_px == reach).any():
-            wider = F.max_pool2d(painted, 2 * reach + 1, stride=1, padding=reach)
+            wider = max_around(painted, 2 * reach + 1)
             known = torch.where(wider_px == reach, wider, known)
     damaged = damaged.contiguous(memory_format=torch.channels_last)
     return batch._replace(damaged=damaged, clean=clean, marks=marks), known

@@ -20,6 +20,7 @@ from train.losses.fidelity import FidelityLoss, split_luma_chroma, sum_all
 from train.losses.perceptual import Judged, judge, measure_perceptual
 from train.network.features import FrozenFeatures
 from train.network.toning import make_neutral, measure_toning_reduced
+from train.sliding import max_around, mean_around
 
 # Marks of this opacity hide enough of what is under them to be found and filled entirely.
 _HIDING_OPACITY = 0.5
@@ -57,11 +58,11 @@ def find_visible(damaged: Tensor, marks: Tensor) -> Tensor:
         marks: (N, 1, H, W) opacity in [0, 1]; H and W multiples of 4.
     """
     luma, marks = split_luma_chroma(damaged)[0][:, 0], marks[:, 0]  # (N, H, W)
-    beside = (F.max_pool2d(marks, 3, stride=1, padding=1) <= _BESIDE_OPACITY).to(luma.dtype)
+    beside = (max_around(marks[:, None], 3)[:, 0] <= _BESIDE_OPACITY).to(luma.dtype)
     planes = torch.stack([beside, luma * beside, luma.square() * beside], dim=1)  # (N, 3, H, W)
     mean, deviation, share = luma, torch.ones_like(luma), torch.zeros_like(luma)
     for reduction in reversed(_REDUCTIONS):
-        around = _average(F.avg_pool2d(planes, reduction), _AROUND_PX)
+        around = mean_around(F.avg_pool2d(planes, reduction), _AROUND_PX)
         part, total, squares = _enlarge(around, reduction).unbind(1)
         near = total / part.clamp(min=1e-6)
         variance = (squares / part.clamp(min=1e-6) - near.square()).clamp(min=0)
@@ -70,7 +71,7 @@ def find_visible(damaged: Tensor, marks: Tensor) -> Tensor:
         deviation = torch.where(enough, variance.sqrt(), deviation)
         share = torch.where(enough, part, share)
     inside = marks * (marks > _BESIDE_OPACITY)
-    difference = _average(torch.stack([(luma - mean) * inside, inside], dim=1), _NEAR_PX)
+    difference = mean_around(torch.stack([(luma - mean) * inside, inside], dim=1), _NEAR_PX)
     contrast = difference[:, 0].abs() / difference[:, 1].clamp(min=1e-6)
     seen = (contrast / (_SEEN_CONTRAST + _SEEN_SHARE * deviation)).clamp(max=1)
     is_known = (inside > 0) & (share > 0)  # what is wider than its surroundings can't be compared
@@ -79,13 +80,6 @@ def find_visible(damaged: Tensor, marks: Tensor) -> Tensor:
 
 def _enlarge(x: Tensor, factor: int) -> Tensor:
     return F.interpolate(x, scale_factor=float(factor), mode="bilinear") if factor > 1 else x
-
-
-def _average(x: Tensor, side: int) -> Tensor:
-    """Mean over a square around each pixel of (N, C, H, W): along rows first, then columns."""
-    reach = side // 2
-    rows = F.avg_pool2d(x, (1, side), 1, (0, reach), count_include_pad=False)
-    return F.avg_pool2d(rows, (side, 1), 1, (reach, 0), count_include_pad=False)
 
 
 def find_hiding(marks: Tensor) -> Tensor:
@@ -128,7 +122,7 @@ def measure_found_marks(
 @torch.no_grad()
 def find_sound(marks: Tensor) -> Tensor:
     """Where no mark is near, however grainy, faded or blurred it is: (N, 1, H, W) of 0 and 1."""
-    near = F.max_pool2d(marks, 2 * _NEAR_MARK_PX + 1, stride=1, padding=_NEAR_MARK_PX)
+    near = max_around(marks, 2 * _NEAR_MARK_PX + 1)
     return (near <= _MAX_OPACITY).to(marks.dtype)
 
 

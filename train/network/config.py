@@ -16,6 +16,7 @@ _YOUNGER = {
     "color_px": 256,
     "marks_widths": (),
     "marks_blocks": (),
+    "marks_encoder": "",
 }
 
 
@@ -44,6 +45,8 @@ class GeneratorConfig:
             marks first. Where there is one, a close look (train/network/local/close_look.py) takes
             the place of the U-Net with two decoders; empty: it doesn't.
         marks_blocks: Blocks of two layers per scale on its way down; on its way up there is one.
+        marks_encoder: Classifier (one of COLOR_ENCODERS) that tells it what is in the picture;
+            empty: none does.
     """
 
     widths: tuple[int, ...] = (16, 32, 64, 128, 256, 256)
@@ -58,6 +61,7 @@ class GeneratorConfig:
     color_px: int = 256
     marks_widths: tuple[int, ...] = ()
     marks_blocks: tuple[int, ...] = ()
+    marks_encoder: str = ""
 
     def __post_init__(self) -> None:
         """Refuse sizes that describe no network.
@@ -86,6 +90,10 @@ class GeneratorConfig:
             raise ValueError("marks_widths: 2 scales are possible, and as many as widths has")
         if len(self.marks_blocks) != len(self.marks_widths):
             raise ValueError("marks_blocks: one number per entry of marks_widths is needed")
+        if self.marks_encoder not in ("", *COLOR_ENCODERS):
+            raise ValueError(f"marks_encoder: must be one of {', '.join(COLOR_ENCODERS)}, or empty")
+        if self.marks_encoder and not 3 <= len(self.marks_widths) <= 6:
+            raise ValueError("marks_encoder: 3 to 6 marks_widths are possible beside it")
         if self.global_px and not 32 <= self.global_px <= 512:
             raise ValueError("global_px: must be 0 or lie in 32..512")
         if self.tone_bins and not (self.global_px and 4 <= self.tone_bins <= 256):
@@ -117,6 +125,8 @@ class GeneratorConfig:
         values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
         if not self.has_close_look:
             del values["marks_widths"], values["marks_blocks"]
+        if not self.marks_encoder:
+            del values["marks_encoder"]
         if not self.tone_bins:
             del values["tone_bins"]
         return values
@@ -137,9 +147,10 @@ class GeneratorConfig:
             odd = ", ".join(sorted(set(values) ^ expected))
             raise ValueError(f"generator configuration: unknown or missing {odd}")
         lists = ("widths", "encoder_blocks", "decoder_blocks", "marks_widths", "marks_blocks")
-        if not isinstance(values["color_encoder"], str):
-            raise ValueError("generator configuration: color_encoder must be a name")
-        for name in expected - {"color_encoder"}:
+        names = {"color_encoder", "marks_encoder"}
+        if not all(isinstance(values[name], str) for name in names):
+            raise ValueError("generator configuration: encoders must be names")
+        for name in expected - names:
             numbers = values[name] if name in lists else [values[name]]
             if not isinstance(numbers, list | tuple) or not all(type(n) is int for n in numbers):
                 raise ValueError(f"generator configuration: {name} must be whole numbers")

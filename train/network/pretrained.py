@@ -16,7 +16,7 @@ from train.network.generator import Generator
 
 
 def load_classifiers(generator: Generator) -> None:
-    """Start the encoders of a generator's global branch and colour network from ImageNet weights.
+    """Start the encoders of a generator's networks from ImageNet weights.
 
     Raises:
         TrainError: If they can't be had.
@@ -27,6 +27,11 @@ def load_classifiers(generator: Generator) -> None:
         if generator.color_network is not None:
             version = cast(Version, generator.config.color_encoder)
             generator.color_network.encoder.load_classifier(read_classifier(version))
+        if generator.config.marks_encoder:
+            encoder = generator.close_look.marks_network.classifier
+            assert encoder is not None
+            version = cast(Version, generator.config.marks_encoder)
+            encoder.load_classifier(read_classifier(version))
     except TrainError as error:
         raise TrainError(
             f"{error}, start from trained weights with --init, or train without pretrained"

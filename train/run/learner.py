@@ -44,6 +44,7 @@ _RATED_FAN_IN = 576
 # A trained classifier changes more slowly than what is built on it.
 _CLASSIFIER_RATE_FRAC = 1 / 3
 _COLOR_CLASSIFIER_RATE_FRAC = 1 / 4
+_MARKS_CLASSIFIER_RATE_FRAC = 1 / 8  # beside norms, whose rates are high
 # One-cycle schedules start at this fraction of the highest rate.
 _START_FRAC = 1 / 25
 # Of the projected critic, which learns at one rate: it has to keep up.
@@ -167,12 +168,15 @@ def _build_optimizer(
     others: list[nn.Parameter] = []
     classifier: list[nn.Parameter] = []
     color_classifier: list[nn.Parameter] = []
+    marks_classifier: list[nn.Parameter] = []
     color: list[nn.Parameter] = []
     for name, parameter in network.named_parameters():
         if name.startswith("global_branch.encoder."):
             classifier.append(parameter)
         elif name.startswith("color_network.encoder."):
             color_classifier.append(parameter)
+        elif name.startswith("marks_network.classifier."):
+            marks_classifier.append(parameter)
         elif name.startswith("color_network."):
             color.append(parameter)
         elif parameter.ndim == 4 and parameter.shape[0] > 1:
@@ -188,6 +192,9 @@ def _build_optimizer(
         groups.append(
             {"params": classifier, "weight_decay": weight_decay, "rate_frac": _CLASSIFIER_RATE_FRAC}
         )
+    if marks_classifier:
+        frac = _MARKS_CLASSIFIER_RATE_FRAC
+        groups.append({"params": marks_classifier, "weight_decay": weight_decay, "rate_frac": frac})
     if color:
         frac = _COLOR_CLASSIFIER_RATE_FRAC
         groups += [

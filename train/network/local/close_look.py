@@ -18,11 +18,14 @@ Source:
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from train.network.config import GeneratorConfig
+from train.network.encoder import ClassifierEncoder, Version
 from train.network.global_branch import add_affine
 from train.network.layers import NormedConv, double_size, stack_blocks, stack_convs
 from train.network.local.fill import decide_hidden, fill_evenly, find_hidden
@@ -70,7 +73,8 @@ class MarksNetwork(nn.Module):
     """Finds the marks; before training it finds none.
 
     Plain layers, normed over the batch: on the same batches the loss of residual blocks without
-    such norms fell more slowly (docs/experiments.md, 38).
+    such norms fell more slowly (docs/experiments.md, 38). A classifier's encoder may tell it what
+    is in the picture: it sees the photograph at half size, and joins from a quarter of the size on.
     """
 
     def __init__(self, config: GeneratorConfig) -> None:
@@ -79,8 +83,15 @@ class MarksNetwork(nn.Module):
         widths, blocks = config.marks_widths, config.marks_blocks
         num_up = len(widths) - 1
         self.stem = NormedConv(6, widths[0], 6, stride=2)
+        self.classifier: ClassifierEncoder | None = None
+        told = [0] * len(widths)
+        if config.marks_encoder:
+            self.classifier = ClassifierEncoder(cast(Version, config.marks_encoder))
+            self.classifier.cut_after(num_up - 1)
+            told = [0, *self.classifier.widths[:num_up]]
         self.encoder = nn.ModuleList(
-            stack_convs(widths[max(i - 1, 0)], widths[i], blocks[i]) for i in range(len(widths))
+            stack_convs(widths[max(i - 1, 0)] + told[i], widths[i], blocks[i])
+            for i in range(len(widths))
         )
         self.up = nn.ModuleList(nn.Conv2d(widths[i + 1], widths[i], 1) for i in range(num_up))
         self.decoder = nn.ModuleList(stack_convs(widths[i], widths[i], 1) for i in range(num_up))
@@ -101,9 +112,11 @@ class MarksNetwork(nn.Module):
         # Colours that were laid are guesses, and tell what the guesser took for sound.
         lighter = original + make_neutral(photo - original)
         x = self.stem(2 * torch.cat([lighter, original], dim=1) - 1)  # (N, widths[0], H / 2, W / 2)
+        seen = [] if self.classifier is None else self.classifier(F.avg_pool2d(lighter, 2))
         skips = [self.encoder[0](x)]
-        for blocks in self.encoder[1:]:
-            skips.append(blocks(F.avg_pool2d(skips[-1], 2)))
+        for number, blocks in enumerate(self.encoder[1:]):
+            x = F.avg_pool2d(skips[-1], 2)
+            skips.append(blocks(torch.cat([x, seen[number]], dim=1) if seen else x))
         return unfold(self.out(_decode(skips, self.up, self.decoder)[0])).float()
 
 
