@@ -158,6 +158,7 @@ class BareLoop:
         self.loader = loader
         self.loss = FidelityLoss(config.weights, config.shape)
         self.step = 0
+        self._autocast = Autocast(loader.device, config.precision)
         choose_learners(networks.generator, stage, config.weigh_terms(stage))
         self._rate = build_schedule(stage.lr, config.warmup_frac)
         self._weights: list[Tensor] = list(networks.generator.parameters())
@@ -166,14 +167,12 @@ class BareLoop:
     def run(self) -> float:
         """Seconds of one pass over the loader."""
         generator, optimizer = self.networks.generator.train(), self.networks.optimizer
-        device = self.loader.device
         start_s = time.perf_counter()
         for batch in self.loader.batches:
             rates = share_rate(optimizer, self._rate(self.step / _MANY))
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate
-            is_half = self.config.precision == "bf16"
-            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=is_half):
+            with self._autocast.build_context():
                 restored, logits = generator(batch.damaged)
             loss = self.loss(
                 (restored.float(), logits.float()), batch.clean, batch.marks, batch.damaged
@@ -187,7 +186,7 @@ class BareLoop:
             with torch.no_grad():
                 torch._foreach_lerp_(self._averages, self._weights, 1 - decay)
             self.step += 1
-        synchronise(device)
+        synchronise(self.loader.device)
         return time.perf_counter() - start_s
 
 

@@ -21,7 +21,7 @@ from train.measure.pair import measure_consistency_error
 from train.measure.table import format_table
 from train.network.critic import Critic
 from train.network.generator import Generator
-from train.run.callbacks import Average
+from train.run.callbacks import Autocast, Average
 from train.run.learner import build_networks, build_schedule
 from train.run.looks import Look, describe_verdict, judge_looks, score_look
 from train.run.pace import Pace
@@ -125,6 +125,26 @@ def test_average_follows_slowly_and_starts_fast() -> None:
     position.num_updates = 10_000
     average.after_step()
     torch.testing.assert_close(mean, old + 0.9 + 0.01 * 0.1)
+
+
+@pytest.mark.parametrize(
+    ("instructions", "is_half"),
+    [({"avx512_bf16": True}, True), ({"amx_bf16": True}, True), ({"bf16": True}, True),
+     ({"avx512_bf16": False, "avx2": True}, False)],
+)  # fmt: skip
+def test_bfloat16_is_left_to_processors_that_know_it(
+    monkeypatch: pytest.MonkeyPatch, instructions: dict[str, bool], is_half: bool
+) -> None:
+    """By itself only there; what a preset asks for it gets anywhere."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: instructions, raising=False)
+    device = torch.device("cpu")
+    for precision, expected in (("auto", is_half), ("bf16", True), ("fp32", False)):
+        autocast = Autocast(device, precision)
+        with autocast.build_context():
+            product = torch.ones(2, 2) @ torch.ones(2, 2)
+        assert product.dtype == (torch.bfloat16 if expected else torch.float32)
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    assert not Autocast(device, "auto").is_half
 
 
 def test_pace_is_by_steps_or_by_time() -> None:

@@ -31,7 +31,8 @@ class TrainConfig(Config, frozen=True, kw_only=True):
         clip_norm: Gradients longer than this are shortened.
         weight_decay: Decoupled, on convolution weights only.
         warmup_frac: Part of a stage in which the learning rate rises.
-        precision: Of the forward pass; the weights are float32 always.
+        precision: Of the forward pass; the weights are float32 always. "auto" is "bf16" where the
+            device has instructions for it, else "fp32".
         num_workers: Processes that read pairs; 0 reads in the trainer itself.
         log_steps: Steps between two lines of the log.
         report_steps: Steps between two looks at the held-out photographs.
@@ -54,7 +55,7 @@ class TrainConfig(Config, frozen=True, kw_only=True):
     clip_norm: Positive = 1.0
     weight_decay: Weight = 0.01
     warmup_frac: Fraction = 0.1
-    precision: Literal["bf16", "fp32"] = "bf16"
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
     num_workers: Annotated[int, msgspec.Meta(ge=0)] = 1
     log_steps: Count = 10
     report_steps: Count = 100

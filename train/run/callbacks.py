@@ -83,23 +83,36 @@ class SkipValidation(Callback):  # type: ignore[misc]  # fastai ships no types
         raise CancelValidException
 
 
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a device has instructions for bfloat16, without which it is slower than float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    list_capabilities = getattr(torch.cpu, "get_capabilities", None)  # torch 2.6 has none
+    if device.type != "cpu" or list_capabilities is None:
+        return False
+    found = list_capabilities()
+    return any(found.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
 class Autocast(Callback):  # type: ignore[misc]  # fastai ships no types
     """Forward pass in bfloat16, on CPU and GPU; losses in float32.
 
     fastai's own MixedPrecision knows CUDA only.
+
+    Attributes:
+        is_half: Whether it is; of "auto", where the device has instructions for it.
     """
 
     order = Order.AUTOCAST
 
     def __init__(self, device: torch.device, precision: str) -> None:
         self.device = device
-        self.precision = precision
+        self.is_half = precision == "bf16" or (precision == "auto" and has_bfloat16(device))
         self._open: AbstractContextManager[object] | None = None
 
     def build_context(self) -> AbstractContextManager[object]:
         """A context in which forward passes run in the chosen precision."""
-        enabled = self.precision == "bf16"
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled)
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.is_half)
 
     def before_batch(self) -> None:
         """Begin."""
