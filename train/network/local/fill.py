@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from train.network.layers import double_size
+from train.sliding import max_around, mean_around
 
 # The gate of the U-Net is the marks' probability stretched by this much at both ends and clipped,
 # so that it can be exactly 0 and 1 (Louizos, Welling, Kingma 2018, "Learning sparse neural networks
@@ -44,7 +45,7 @@ def decide_hidden(marks_logits: Tensor) -> Tensor:
     possible, sure = _ramp(probability, *_POSSIBLE), _ramp(probability, *_SURE)
     possible_near, found = F.max_pool2d(possible, 2), F.max_pool2d(sure, 2)
     for _ in range(_NUM_STEPS):
-        found = torch.minimum(F.max_pool2d(found, 3, stride=1, padding=1), possible_near)
+        found = torch.minimum(_widen(found), possible_near)
     return torch.minimum(possible, F.interpolate(found, scale_factor=2.0, mode="nearest"))
 
 
@@ -55,7 +56,14 @@ def _ramp(x: Tensor, low: float, high: float) -> Tensor:
 
 def find_hidden(marks: Tensor) -> Tensor:
     """What is filled, (N, 1, H, W): marks a pixel wider, since their rims are half ink."""
-    return F.max_pool2d(marks, 3, stride=1, padding=1)
+    return _widen(marks)
+
+
+def _widen(x: Tensor) -> Tensor:
+    """A pixel wider."""
+    if not torch.onnx.is_in_onnx_export():  # pooling is fast in a graph only
+        return max_around(x, 3)
+    return F.max_pool2d(x, 3, stride=1, padding=1)
 
 
 def fill_from_around(photo: Tensor, marks: Tensor, num_scales: int = 5) -> Tensor:
@@ -137,4 +145,6 @@ def _fill_coarsest(total: Tensor, weight: Tensor, hidden: Tensor) -> Tensor:
 def _average_around(x: Tensor, reach: int = 1) -> Tensor:
     """Of each pixel of (N, C, H, W), the mean of those up to so far from it that there are."""
     side = 2 * reach + 1
+    if not torch.onnx.is_in_onnx_export():  # pooling is fast in a graph only
+        return mean_around(x, side)
     return F.avg_pool2d(x, side, stride=1, padding=reach, count_include_pad=False)
