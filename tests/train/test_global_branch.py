@@ -23,7 +23,7 @@ from train.losses.fidelity import CoarseLoss
 from train.network.checkpoint import load_generator, save_generator
 from train.network.config import GeneratorConfig
 from train.network.export import export_generator
-from train.network.generator import Generator
+from train.network.generator import Generator, Look
 from train.network.global_branch import (
     GlobalBranch,
     ToneTally,
@@ -158,6 +158,27 @@ def test_grid_of_constants_is_an_affine_change() -> None:
     grid = torch.cat([matrix.flatten(), offset])[None, :, None, None].expand(1, 12, 4, 5)
     expected = photo + torch.einsum("cd,ndhw->nchw", matrix, photo - 0.5) + offset[:, None, None]
     torch.testing.assert_close(adjust_by_grid(photo, grid), expected)
+
+
+def test_part_is_adjusted_as_the_whole_is() -> None:
+    """A part, with a look at its whole, comes out as cut from the whole; without, otherwise."""
+    generator = make_shaken_generator()
+    wholes = torch.rand(2, 3, 64, 64)
+    adjusted = generator.adjust_globally(wholes)
+    parts = torch.stack([wholes[0, :, 8:40, 16:48], wholes[1, :, 32:, :32]])
+    box = torch.tensor([[16, 8, 48, 40], [0, 32, 32, 64]]) / 64
+    look = Look(reduce_photo(wholes, generator.config.global_px), box)
+    expected = torch.stack([adjusted[0, :, 8:40, 16:48], adjusted[1, :, 32:, :32]])
+    found = generator.adjust_globally(parts, look)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    assert (generator.adjust_globally(parts) - expected).abs().mean() > 1e-3
+    whole_box = torch.tensor([[0.0, 0, 1, 1]]).expand(2, -1)
+    found = generator.adjust_globally(wholes, Look(look.photo, whole_box))
+    assert torch.equal(found, adjusted)
+    assert torch.equal(
+        generator(parts, None, look)[0],
+        generator.restore_locally(generator.adjust_globally(parts, look), None, parts)[0],
+    )
 
 
 def test_grid_is_laid_out_as_bilinear_enlargement() -> None:

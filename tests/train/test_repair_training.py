@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from classifiers import install_classifier
+from torch import Tensor
 from training_runs import TINY, build_pairs, read_log, run_until_killed
 
 from train.config.files import load_preset
@@ -23,7 +24,7 @@ from train.data.given import Given, draw_given, give
 from train.losses.fidelity import split_luma_chroma
 from train.network.checkpoint import load_generator
 from train.network.config import GeneratorConfig
-from train.network.generator import Generator
+from train.network.generator import Generator, Look
 from train.run.learner import build_networks, choose_learners
 from train.run.run import Run, resume_run
 
@@ -136,6 +137,60 @@ def test_sound_photographs_may_have_no_colours() -> None:
     luma = [split_luma_chroma(photo)[0] for photo in (batch.damaged, batch.clean)]
     torch.testing.assert_close(luma[0][1:], luma[1][1:], rtol=0, atol=1e-4)
     assert torch.equal(batch.damaged[3], colors[3])
+
+
+def test_looks_are_given_as_their_photographs_are() -> None:
+    """Of sound photographs the sound whole is looked at, grey and toned alike; else the damaged."""
+    clean = torch.rand(4, 3, 16, 16)
+    box = torch.tensor([[0.0, 0, 1, 1]]).expand(4, -1)
+    batch = make_batch()._replace(
+        clean=clean,
+        marks=torch.zeros(4, 1, 16, 16),
+        look=Look(torch.zeros(4, 3, 16, 16), box),
+        clean_look=clean,
+    )
+    marked, undamaged = [False, True, False, False], [False, False, True, True]
+    batch, _ = give(batch, make_given(marked=marked, undamaged=undamaged, grey=[1, 1, 1, 0]))
+    assert batch.look is not None
+    assert torch.equal(batch.look.photo, batch.damaged)
+    assert torch.equal(batch.look.box, box)
+
+
+@pytest.mark.parametrize(
+    ("kind", "has_close_look", "expected"),
+    [("marks", True, 64), ("generator", True, 64), ("generator", False, 0), ("global", True, 0)],
+)
+def test_stages_of_a_close_look_look_at_wholes(
+    kind: str, has_close_look: bool, expected: int
+) -> None:
+    """`restore` settles tone from the whole; older networks are trained as they began."""
+    size = replace(GENERATOR if has_close_look else GeneratorConfig(), global_px=64)
+    stage = StageConfig(kind=kind, size_px=32, batch=2, steps=1, time_frac=1, lr=1e-3)  # type: ignore[arg-type]
+    config = TrainConfig(name="t", generator=size, stages=(stage,))
+    assert config.find_look_px(stage) == expected
+
+
+def test_network_sees_the_tone_of_the_whole(pairs: Path, tmp_path: Path) -> None:
+    """In training a crop is adjusted by the grid of the look that came with it."""
+    stage = msgspec.structs.replace(REFINE, native_prob=1.0, whole_prob=0.0)
+    size = replace(GENERATOR, global_px=32)
+    config = msgspec.structs.replace(RUN, generator=size, stages=(stage,))
+    seen: list[Look | None] = []
+    with pytest.MonkeyPatch.context() as context:
+        adjust = Generator.adjust_globally
+
+        def spy(self: Generator, photo: Tensor, look: Look | None = None) -> Tensor:
+            if self.training:
+                seen.append(look)
+            return adjust(self, photo, look)
+
+        context.setattr(Generator, "adjust_globally", spy)
+        Run(tmp_path / "run", pairs, config).train()
+    assert seen
+    for look in seen:
+        assert look is not None
+        assert look.photo.shape[2:] == (32, 32)
+        assert bool((look.box[:, 2] - look.box[:, 0] < 1).any())
 
 
 def test_toned_photographs_stay_in_range() -> None:

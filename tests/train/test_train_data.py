@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from train.data.batches import Batch, Columns, to_batch
 from train.data.builds import Builds
 from train.data.heldout import HeldoutLoader
 from train.data.loader import PairLoader
-from train.data.pairs import StagePairs
+from train.data.pairs import StagePairs, look_at_whole
 from train.errors import DataError
 
 
@@ -129,6 +131,70 @@ def test_geometry_repeats_the_augmentation(
     # The finest detail, where grain is, neither gets lost nor comes back as another.
     kept_frac = np.divide(*np.sum(grain, axis=0))
     assert 0.8 < kept_frac < 1.02, (np.mean(apart), kept_frac)
+
+
+@pytest.mark.parametrize("regime", [(0.0, 1.0), (1.0, 0.0), (0.0, 0.0)])
+def test_look_shows_the_sample_where_its_box_says(
+    sizes: dict[int, Builds], regime: tuple[float, float]
+) -> None:
+    """Cut out of the look by its box, mirrored or not, damaged and clean: the sample, blurred."""
+    whole_prob, native_prob = regime
+    stage = make_stage(whole_prob=whole_prob, native_prob=native_prob)
+    pairs = StagePairs(sizes[88], stage, 0, 0, look_px=64)
+    boxes = []
+    for sample in pairs.read(range(16)):
+        assert sample.look is not None
+        left, top, right, bottom = sample.look.box.tolist()
+        boxes.append((left, top, right, bottom))
+        assert 0 <= left < right <= 1
+        assert 0 <= top < bottom <= 1
+        x, y = (np.linspace(a, b, 33) * 64 for a, b in ((left, right), (top, bottom)))
+        grid = np.meshgrid((x[1:] + x[:-1]) / 2 - 0.5, (y[1:] + y[:-1]) / 2 - 0.5)
+        for look, ours in (
+            (sample.look.damaged, sample.damaged),
+            (sample.look.clean, sample.clean),
+        ):
+            assert look.shape == (64, 64, 3)
+            places = [place.astype(np.float32) for place in grid]
+            cut = cv2.remap(look, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            apart = np.abs(cv2.blur(cut, (5, 5)).astype(float) - cv2.blur(ours, (5, 5)))
+            assert apart.mean() < 4
+    assert len(set(boxes)) > 1
+
+
+def test_look_at_a_wide_pair_is_a_square_around_the_sample() -> None:
+    """As large as the pair allows, without leaving it."""
+    photo = np.zeros((40, 100, 3), np.uint8)
+    photo[:, 60:] = 255
+    recipe = SimpleNamespace(width_px=200, height_px=80)  # decoded at half size
+    pair = SimpleNamespace(damaged=photo, clean=photo, recipe=recipe)
+    look = look_at_whole(pair, np.array([160, 0, 200, 40, 1]), 40)  # type: ignore[arg-type]
+    assert look is not None
+    assert look.box.tolist() == [0, 0, 0.5, 0.5]  # mirrored: it was on the right
+    assert look.damaged.min() == 255
+    look = look_at_whole(pair, np.array([100, 40, 140, 80, 0]), 40)  # type: ignore[arg-type]
+    assert look is not None
+    assert look.box.tolist() == [0.25, 0.5, 0.75, 1.0]
+    assert look.clean.mean() == pytest.approx(127.5, abs=1)
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_loader_brings_the_looks_along(builds: Builds, num_workers: int) -> None:
+    """As fractions in batches, those of its own samples; without a side there are none."""
+    pairs = StagePairs(builds, make_stage(), 0, 0, look_px=16)
+    [batch] = [Batch(*fields) for fields in PairLoader(pairs, 4, 1, num_workers)]
+    assert batch.look is not None
+    assert batch.clean_look is not None
+    for i, sample in enumerate(pairs.read(range(4))):
+        assert sample.look is not None
+        assert np.array_equal(batch.look.box[i], sample.look.box)
+        for ours, seen in (
+            (batch.look.photo, sample.look.damaged),
+            (batch.clean_look, sample.look.clean),
+        ):
+            assert torch.equal(ours[i], torch.from_numpy(seen.copy()).permute(2, 0, 1) / 255)
+    [plain] = [Batch(*f) for f in PairLoader(StagePairs(builds, make_stage(), 0, 0), 4, 1, 0)]
+    assert plain.look is plain.clean_look is None
 
 
 def measure_grain(photo: np.ndarray) -> float:

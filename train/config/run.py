@@ -96,6 +96,15 @@ class TrainConfig(Config, frozen=True, kw_only=True):
         """The weights of the loss terms in a stage."""
         return msgspec.structs.replace(self.weights, **stage.weights)
 
+    def find_look_px(self, stage: StageConfig) -> int:
+        """Side of the looks at whole photographs that a stage needs; 0: none.
+
+        Where a close look is trained, `restore` has settled the tone from the whole. What was
+        trained before there was one goes on as it began.
+        """
+        is_apart = stage.is_global or stage.is_color
+        return 0 if is_apart or not self.generator.has_close_look else self.generator.global_px
+
     def has_consistency(self, stage: StageConfig) -> bool:
         """Whether the steps of a stage pay for the damage consistency."""
         is_apart = stage.is_global or stage.is_color or stage.is_marks

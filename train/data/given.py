@@ -10,7 +10,7 @@ first and applied later; they depend on (seed, stage, position in the stage) and
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -81,12 +81,16 @@ def give(batch: Batch, given: Given) -> tuple[Batch, Tensor]:
         return torch.from_numpy(values).to(device).reshape(-1, 1, 1, 1)
 
     damaged, clean, marks = batch.damaged, batch.clean, batch.marks
-    sound = clean
+    sound, sound_look = clean, batch.clean_look
     becomes_grey = given.grey & (given.marked | given.undamaged)
     if becomes_grey.any():
-        neutral, toned = make_grey(clean, GreyLook(*(part.to(device) for part in given.grey_look)))
+        grey_look = GreyLook(*(part.to(device) for part in given.grey_look))
+        neutral, toned = make_grey(clean, grey_look)
         sound = torch.where(spread(becomes_grey), toned, clean)
         clean = torch.where(spread(becomes_grey), neutral, clean)
+        if sound_look is not None:
+            _, toned_look = make_grey(sound_look, grey_look)
+            sound_look = torch.where(spread(becomes_grey), toned_look, sound_look)
     if given.marked.any():
         look = MarksLook(*(numbers.to(device) for numbers in given.look))
         laid, opacity = lay_marks(sound, batch.marks, look)
@@ -104,4 +108,8 @@ def give(batch: Batch, given: Given) -> tuple[Batch, Tensor]:
             wider = max_around(painted, 2 * reach + 1)
             known = torch.where(wider_px == reach, wider, known)
     damaged = damaged.contiguous(memory_format=torch.channels_last)
-    return batch._replace(damaged=damaged, clean=clean, marks=marks), known
+    whole = batch.look
+    if whole is not None and sound_look is not None:  # marks hardly change what the branch makes
+        is_sound = spread(given.undamaged | given.marked)
+        whole = replace(whole, photo=torch.where(is_sound, sound_look, whole.photo))
+    return batch._replace(damaged=damaged, clean=clean, marks=marks, look=whole), known

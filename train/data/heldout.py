@@ -70,7 +70,8 @@ class HeldoutLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         for start in range(0, len(self.indices), self._batch):
-            columns = self._columns[:-1]  # no hints: a look draws its own
+            # They are whole, and have no hints: a look draws its own.
+            columns = [column for column in self._columns if column is not None]
             part = Columns(*(column[start : start + self._batch] for column in columns))
             yield to_batch(part, self._device)
 

@@ -15,7 +15,7 @@ from torch.utils.data import get_worker_info
 
 from train import parallel
 from train.damage.twin import Damages, PackedDamage
-from train.data.batches import Columns, stack_samples, to_batch
+from train.data.batches import Columns, stack_looks, stack_samples, to_batch
 from train.data.pairs import Sample, StagePairs
 from train.fastai_names import DataLoader
 
@@ -80,6 +80,7 @@ class _Parcel:
         geometry: (N, 5) int64.
         broken: (N,) int64.
         damage: What was done to the photographs, if that was asked for.
+        looks: Of the wholes, and where they lie in them, if that was asked for.
     """
 
     photos: (
@@ -90,6 +91,7 @@ class _Parcel:
     geometry: NDArray[np.int64]
     broken: NDArray[np.int64]
     damage: PackedDamage | None
+    looks: tuple[NDArray[np.uint8], NDArray[np.float32]] | None = None
 
 
 class PairLoader(DataLoader):  # type: ignore[misc]  # fastai ships no types
@@ -168,7 +170,7 @@ class PairLoader(DataLoader):  # type: ignore[misc]  # fastai ships no types
         else:
             photos = self._slots.fill(worker.id, samples)
         broken = np.stack([sample.broken for sample in samples])
-        return _Parcel(photos, pair_index, geometry, broken, damage)
+        return _Parcel(photos, pair_index, geometry, broken, damage, stack_looks(samples))
 
     def retain(self, parcel: _Parcel, positions: list[int]) -> _Parcel:
         """Leave the types as they are."""
@@ -187,4 +189,7 @@ class PairLoader(DataLoader):  # type: ignore[misc]  # fastai ships no types
         columns = Columns(*map(torch.as_tensor, arrays))
         if hints is not None:
             columns = columns._replace(hints=torch.as_tensor(hints))
+        if parcel.looks is not None:
+            looks, boxes = map(torch.as_tensor, parcel.looks)
+            columns = columns._replace(looks=looks, boxes=boxes)
         return tuple(to_batch(columns, self.device, parcel.damage))

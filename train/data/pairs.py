@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,6 +31,20 @@ _MAX_GREY_IN_A_ROW = 1000
 _HINTS = 1
 
 
+class WholeLook(NamedTuple):
+    """The whole that a sample is a part of, reduced: what the global branch will see of it.
+
+    Attributes:
+        damaged: (L, L, 3) uint8 RGB.
+        clean: (L, L, 3) uint8 RGB.
+        box: (4,) float32: left, top, right and bottom of the sample in fractions of it.
+    """
+
+    damaged: NDArray[np.uint8]
+    clean: NDArray[np.uint8]
+    box: NDArray[np.float32]
+
+
 class Sample(NamedTuple):
     """One augmented pair.
 
@@ -42,6 +57,7 @@ class Sample(NamedTuple):
             the crop, resized to S px, was mirrored.
         broken: Index of an unreadable pair that this one stands in for, or -1.
         hints: (S, S, 3) int8, see `train.data.hints.paint_hints`; in colour stages only.
+        look: The whole that it is a part of, where that was asked for.
     """
 
     damaged: NDArray[np.uint8]
@@ -51,6 +67,7 @@ class Sample(NamedTuple):
     geometry: NDArray[np.int64]
     broken: np.int64
     hints: NDArray[np.int8] | None = None
+    look: WholeLook | None = None
 
 
 class StagePairs:
@@ -61,7 +78,19 @@ class StagePairs:
     in for one whose clean photograph is colourless.
     """
 
-    def __init__(self, builds: Builds, stage: StageConfig, seed: int, stage_number: int):
+    def __init__(
+        self, builds: Builds, stage: StageConfig, seed: int, stage_number: int, look_px: int = 0
+    ) -> None:
+        """Plan the samples.
+
+        Args:
+            builds: Where the pairs are.
+            stage: What they are for.
+            seed: Of all draws.
+            stage_number: Of the stage in its run.
+            look_px: Side of the looks at the wholes; 0: samples bring none.
+        """
+        self.look_px = look_px
         self.builds = builds
         self.stage = stage
         self._seed = seed
@@ -103,6 +132,7 @@ class StagePairs:
                     geometry=changed.geometry,
                     broken=np.int64(broken),
                     hints=hints,
+                    look=look_at_whole(pair, changed.geometry, self.look_px),
                 )
             )
         return samples
@@ -164,6 +194,37 @@ def _draw_regime(regimes: Sequence[Regime], rng: np.random.Generator) -> Regime:
     """One of some regimes, by their probabilities."""
     probs = np.cumsum([regime.prob for regime in regimes])
     return regimes[int(np.searchsorted(probs[:-1], rng.random(), side="right"))]
+
+
+def look_at_whole(pair: Pair, geometry: NDArray[np.int64], side_px: int) -> WholeLook | None:
+    """What the global branch will see of a pair of which a sample is a part.
+
+    Of a pair that isn't square it is a square around the sample, as large as the pair allows.
+
+    Args:
+        pair: As it was decoded, reduced or not.
+        geometry: Of the sample, in pixels of the pair that was built.
+        side_px: Of the look; 0: there is none.
+    """
+    if not side_px:
+        return None
+    *box, mirrored = (int(number) for number in geometry)
+    width, height = pair.recipe.width_px, pair.recipe.height_px
+    side = min(width, height)
+    left = min(max((box[0] + box[2] - side) // 2, 0), width - side)
+    top = min(max((box[1] + box[3] - side) // 2, 0), height - side)
+    scale = pair.damaged.shape[1] / width
+    rows = slice(round(top * scale), round((top + side) * scale))
+    columns = slice(round(left * scale), round((left + side) * scale))
+
+    def reduce(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        look = cv2.resize(photo[rows, columns], (side_px, side_px), interpolation=cv2.INTER_AREA)
+        return np.asarray(look[:, ::-1] if mirrored else look, np.uint8)
+
+    x0, y0, x1, y1 = np.subtract(box, [left, top] * 2) / side
+    x0, x1 = (1 - x1, 1 - x0) if mirrored else (x0, x1)
+    box_frac = np.array([x0, y0, x1, y1], np.float32)
+    return WholeLook(reduce(pair.damaged), reduce(pair.clean), box_frac)
 
 
 def has_colors(clean: NDArray[np.uint8]) -> bool:

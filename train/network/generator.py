@@ -13,6 +13,7 @@ the whole and starts at a multiple of `Generator.alignment`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -27,6 +28,19 @@ from train.network.local.unet import LocalUNet
 from train.network.toning import make_neutral, measure_toning, replace_colors
 
 __all__ = ["Generator", "GeneratorConfig"]
+
+
+@dataclass(frozen=True, eq=False)  # fastai would take a tuple apart
+class Look:
+    """The whole of which a photograph is a part, as the global branch sees it.
+
+    Attributes:
+        photo: (N, 3, h, w) RGB in [0, 1], reduced copies of the wholes.
+        box: (N, 4), where in them the photographs lie: left, top, right, bottom in fractions.
+    """
+
+    photo: Tensor
+    box: Tensor
 
 
 class Generator(nn.Module):
@@ -76,13 +90,16 @@ class Generator(nn.Module):
         """Sides of a photograph must be multiples of this many pixels, and tiles start at one."""
         return self.config.alignment
 
-    def forward(self, photo: Tensor, known_marks: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Restore whole photographs and find their marks.
+    def forward(
+        self, photo: Tensor, known_marks: Tensor | None = None, look: Look | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Restore photographs and find their marks.
 
         Args:
             photo: (N, 3, H, W) RGB in [0, 1]; H and W multiples of `alignment`.
             known_marks: (N, 1, H, W) in [0, 1], where the caller knows of damage; painted over
                 besides what the network finds.
+            look: The wholes that they are parts of; None: they are whole.
 
         Returns:
             restored: (N, 3, H, W) RGB, not clamped.
@@ -91,7 +108,7 @@ class Generator(nn.Module):
         Raises:
             ValueError: If the sides are no multiples of `alignment`.
         """
-        return self.restore_locally(self.adjust_globally(photo), known_marks, photo)
+        return self.restore_locally(self.adjust_globally(photo, look), known_marks, photo)
 
     def find_grid(self, photo: Tensor) -> Tensor | None:
         """The global branch's grid (N, 12, h, w) for whole photographs (N, 3, H, W), if any.
@@ -119,10 +136,18 @@ class Generator(nn.Module):
         mirrored: Tensor = self.global_branch(reduced.flip(3))
         return (grid + mirrored.flip(3)) / 2
 
-    def adjust_globally(self, photo: Tensor) -> Tensor:
-        """Whole photographs (N, 3, H, W), their tone and colour settled by the global branch."""
-        grid = self.find_grid(photo)
-        return photo if grid is None else adjust_by_grid(photo, grid)
+    def adjust_globally(self, photo: Tensor, look: Look | None = None) -> Tensor:
+        """Photographs (N, 3, H, W), their tone and colour settled by the global branch.
+
+        Args:
+            photo: Whole, or parts.
+            look: See `forward`.
+        """
+        if look is None:
+            grid = self.find_grid(photo)
+            return photo if grid is None else adjust_by_grid(photo, grid)
+        grid = self.find_grid(look.photo)
+        return photo if grid is None else adjust_by_grid(photo, grid, look.box)
 
     def restore_locally(
         self, photo: Tensor, known_marks: Tensor | None = None, original: Tensor | None = None

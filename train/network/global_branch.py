@@ -154,29 +154,38 @@ def reduce_photo(photo: Tensor, side_px: int) -> Tensor:
     return F.interpolate(photo, size=size, mode="bilinear", antialias=True)
 
 
-def adjust_by_grid(photo: Tensor, grid: Tensor) -> Tensor:
+def adjust_by_grid(photo: Tensor, grid: Tensor, box: Tensor | None = None) -> Tensor:
     """Change photographs by their grids.
 
     Args:
         photo: (N, 3, H, W) RGB.
         grid: (N, 12, h, w).
+        box: (N, 4), where each photograph lies in what its grid is of: left, top, right and bottom
+            in fractions of that; None: it is the whole.
 
     Returns:
         (N, 3, H, W), not clamped.
     """
     with torch.autocast(photo.device.type, enabled=False):
-        down = _interpolate(photo.shape[-2], grid.shape[-2], photo.device)  # (H, h)
-        across = _interpolate(photo.shape[-1], grid.shape[-1], photo.device)  # (W, w)
-        field = down @ grid.float() @ across.T  # (N, 12, H, W)
+        if box is None:
+            box = torch.tensor([[0.0, 0.0, 1.0, 1.0]], device=photo.device)
+        left, top, right, bottom = box.float().unbind(1)
+        down = _interpolate(photo.shape[-2], grid.shape[-2], top, bottom)  # (N or 1, H, h)
+        across = _interpolate(photo.shape[-1], grid.shape[-1], left, right)  # (N or 1, W, w)
+        field = down[:, None] @ grid.float() @ across[:, None].mT  # (N, 12, H, W)
         return add_affine(photo.float(), field)
 
 
-def _interpolate(size: int, num_cells: int, device: torch.device) -> Tensor:
-    """(size, num_cells) weights of cells in pixels: linear between the cells' centres."""
-    index = torch.arange(size, device=device)
-    position = ((index + 0.5) * (num_cells / size) - 0.5).clamp(0, num_cells - 1)
-    cells = torch.arange(num_cells, device=device)
-    return (1 - (position[:, None] - cells).abs()).clamp(min=0)
+def _interpolate(size: int, num_cells: int, start: Tensor, end: Tensor) -> Tensor:
+    """(N, size, num_cells) weights of cells in pixels: linear between the cells' centres.
+
+    The pixels lie from `start` to `end`, (N,), in fractions of all cells.
+    """
+    share = (torch.arange(size, device=start.device) + 0.5) / size
+    place = torch.lerp(start[:, None], end[:, None], share)  # (N, size)
+    position = (place * num_cells - 0.5).clamp(0, num_cells - 1)
+    cells = torch.arange(num_cells, device=start.device)
+    return (1 - (position[..., None] - cells).abs()).clamp(min=0)
 
 
 def add_affine(photo: Tensor, field: Tensor) -> Tensor:

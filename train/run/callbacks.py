@@ -42,6 +42,8 @@ class NameBatch(Callback):  # type: ignore[misc]  # fastai ships no types
         self.learn.batch = batch
         if batch.hints is None:
             self.learn.yb = (batch.clean, batch.marks, batch.damaged)
+            if batch.look is not None:
+                self.learn.xb = (batch.damaged, None, batch.look)
         else:
             self.learn.xb = (batch.damaged, batch.hints)
             self.learn.yb = (batch.clean, batch.hints)
@@ -66,7 +68,7 @@ class Giving(Callback):  # type: ignore[misc]  # fastai ships no types
         given = draw_given(self.stage, self.seed, self.position.stage, positions)
         self.learn.batch, known = give(self.batch, given)
         self.learn.yb = (self.batch.clean, self.batch.marks, self.batch.damaged)
-        self.learn.xb = (self.batch.damaged, known)
+        self.learn.xb = (self.batch.damaged, known, self.batch.look)
 
 
 class SkipValidation(Callback):  # type: ignore[misc]  # fastai ships no types

@@ -30,7 +30,7 @@ from train.losses.repair import MarksLoss, RepairLoss
 from train.losses.terms import WeighedTerms
 from train.network.critic import Critic
 from train.network.features import FrozenFeatures
-from train.network.generator import Generator
+from train.network.generator import Generator, Look
 from train.network.layers import NormedConv
 from train.network.pretrained import load_classifiers
 from train.network.projected_critic import ProjectedCritic
@@ -273,9 +273,11 @@ class MarksOnly(nn.Module):
         super().__init__()
         self.generator = generator
 
-    def forward(self, photo: Tensor, known_marks: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, photo: Tensor, known_marks: Tensor | None = None, look: Look | None = None
+    ) -> tuple[Tensor, Tensor]:
         """See `Generator.forward`; known marks, of which there are none, are no help."""
-        adjusted = self.generator.adjust_globally(photo)
+        adjusted = self.generator.adjust_globally(photo, look)
         return adjusted, self.generator.close_look.marks_network(adjusted, photo)
 
 

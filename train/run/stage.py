@@ -126,7 +126,7 @@ class StageTraining:
         self._position = position
         self._progress = Progress(self.pace, self.name)
         self._loader = PairLoader(
-            StagePairs(builds, stage, config.seed, position.stage),
+            StagePairs(builds, stage, config.seed, position.stage, config.find_look_px(stage)),
             stage.batch,
             _MANY if self.pace.is_timed else self.report_steps,
             config.num_workers,
