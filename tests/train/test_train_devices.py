@@ -29,7 +29,7 @@ from train.measure.color import lay_chroma
 from train.network.color import ColorNetwork
 from train.network.critic import Critic
 from train.network.features import FrozenFeatures
-from train.network.generator import Generator
+from train.network.generator import Generator, Look
 from train.network.projected_critic import ProjectedCritic
 
 SIDE_PX = 64
@@ -123,12 +123,17 @@ def test_close_look_is_judged_where_the_photographs_are(
             critic = ProjectedCritic(features.widths)
         batch = make_batch(packed)
         num = len(batch.damaged)
+        half = batch.clean[..., ::2, ::2]
+        look = Look(half, torch.rand(num, 4, device=CUDA))
+        batch = batch._replace(look=look, clean_look=half)
         every = config.stages[-1]
         every = msgspec.structs.replace(every, known_prob=0.5, undamaged_prob=0.3, marked_prob=0.3)
         batch, known = give(batch, draw_given(every, 0, 0, range(num)))
         weights = msgspec.structs.replace(config.weigh_terms(every), marks=0.8, false_alarms=0.2)
         loss = RepairLoss(weights, config.shape, features)
-        value = loss(generator(batch.damaged, known), batch.clean, batch.marks, batch.damaged)
+        value = loss(
+            generator(batch.damaged, known, batch.look), batch.clean, batch.marks, batch.damaged
+        )
         assert loss.judged is not None
         verdict = fool_critic(critic(loss.judged.features))
     assert {*loss.terms} >= {"marks", "false_alarms", "perceptual_detail"}
