@@ -11,6 +11,7 @@ from train.damage.laid import find_thin
 from train.losses import repair
 from train.losses.fidelity import measure_marks
 from train.network.features import FrozenFeatures
+from train.network.generator import Look
 from train.network.toning import make_neutral
 
 SURE = 8.0
@@ -152,6 +153,24 @@ def test_neutral_photographs_are_wanted_of_those_without_colors() -> None:
         loss = repair.RepairLoss(LossWeights(), LossShape(), None, guesses_colors=guesses_colors)
         loss(pred, clean, marks, damaged)
         assert (float(loss.terms["chroma"]) > 0.01) == guesses_colors
+    assert float(loss.terms["chroma"]) < 1e-4
+
+
+def test_wholes_tell_whether_there_are_colors() -> None:
+    """A brown door in a photograph in colour stays brown; a part of a sepia print is neutral."""
+    luma = torch.rand(1, 1, 32, 32)
+    brown = (luma * torch.tensor([1, 0.8, 0.6]).view(3, 1, 1)).expand(2, -1, -1, -1)
+    toned = brown[:1]
+    wholes = torch.cat([torch.rand(1, 3, 16, 16), toned[..., ::2, ::2]])
+    look = Look(wholes, torch.tensor([[0.0, 0.0, 0.5, 0.5]]).expand(2, -1))
+    wanted = repair.make_neutral_where_toned(brown, brown, look)
+    assert torch.equal(wanted[0], brown[0])
+    torch.testing.assert_close(wanted[1], make_neutral(brown)[1])
+    alone = repair.make_neutral_where_toned(brown, brown)
+    torch.testing.assert_close(alone, make_neutral(brown))
+    pred = wanted, torch.full((2, 1, 32, 32), -20.0)
+    loss = repair.RepairLoss(LossWeights(), LossShape(), None, guesses_colors=False)
+    loss(pred, brown, torch.zeros(2, 1, 32, 32), brown, look)
     assert float(loss.terms["chroma"]) < 1e-4
 
 

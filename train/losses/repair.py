@@ -19,7 +19,8 @@ from train.damage.laid import find_thin
 from train.losses.fidelity import FidelityLoss, split_luma_chroma, sum_all
 from train.losses.perceptual import Judged, judge, measure_perceptual
 from train.network.features import FrozenFeatures
-from train.network.toning import make_neutral, measure_toning_reduced
+from train.network.generator import Look
+from train.network.toning import make_neutral, measure_toning, measure_toning_reduced
 from train.sliding import max_around, mean_around
 
 # Marks of this opacity hide enough of what is under them to be found and filled entirely.
@@ -164,9 +165,13 @@ def lay_detail(luma: Tensor, true_luma: Tensor) -> Tensor:
     return (luma + missing).expand(-1, 3, -1, -1)
 
 
-def make_neutral_where_toned(clean: Tensor, damaged: Tensor) -> Tensor:
-    """Clean photographs (N, 3, H, W), neutral where the damaged ones have no colours."""
-    toning = measure_toning_reduced(damaged)  # (N,)
+def make_neutral_where_toned(clean: Tensor, damaged: Tensor, look: Look | None = None) -> Tensor:
+    """Clean photographs (N, 3, H, W), neutral where the damaged ones have no colours.
+
+    Of parts, with a look at their wholes, the wholes decide, as for the generator: a brown door is
+    no toned photograph.
+    """
+    toning = measure_toning_reduced(damaged) if look is None else measure_toning(look.photo)  # (N,)
     return clean + toning[:, None, None, None] * (make_neutral(clean) - clean)
 
 
@@ -201,10 +206,15 @@ class RepairLoss(FidelityLoss):
         self.judged: Judged | None = None
 
     def forward(
-        self, pred: tuple[Tensor, Tensor], clean: Tensor, marks: Tensor, damaged: Tensor
+        self,
+        pred: tuple[Tensor, Tensor],
+        clean: Tensor,
+        marks: Tensor,
+        damaged: Tensor,
+        look: Look | None = None,
     ) -> Tensor:
-        """See `FidelityLoss.forward`."""
-        wanted = clean if self.guesses_colors else make_neutral_where_toned(clean, damaged)
+        """See `FidelityLoss.forward`; `look` as in `train.network.generator.Generator.forward`."""
+        wanted = clean if self.guesses_colors else make_neutral_where_toned(clean, damaged, look)
         total = super().forward(pred, wanted, marks, damaged)
         if self.weights.false_alarms > 0:
             value = measure_false_alarms(pred[1], find_sound(marks))

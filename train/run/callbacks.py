@@ -5,14 +5,14 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from train import parallel
 from train.config.stages import StageConfig
 from train.data.batches import Batch
 from train.data.given import draw_given, give
 from train.errors import DivergenceError
-from train.fastai_names import Callback, CancelStepException, CancelValidException
+from train.fastai_names import Callback, CancelStepException, CancelValidException, Learner
 from train.losses.consistency import measure_consistency_loss
 from train.losses.fidelity import FidelityLoss
 from train.run.order import Order
@@ -30,8 +30,8 @@ class NameBatch(Callback):  # type: ignore[misc]  # fastai ships no types
     """Gives a batch its names back: fastai moves plain tuples to the device, and no named ones.
 
     The others find the `Batch` as `self.batch`; the loss gets the clean photographs, the marks and
-    the damaged photographs. In colour stages it gets the clean ones and hints, and the network gets
-    hints, too.
+    the damaged photographs; both it and the network get looks at the wholes, where there are any.
+    In colour stages it gets the clean ones and hints, and the network gets hints, too.
     """
 
     order = Order.NAME_BATCH
@@ -42,11 +42,17 @@ class NameBatch(Callback):  # type: ignore[misc]  # fastai ships no types
         self.learn.batch = batch
         if batch.hints is None:
             self.learn.yb = (batch.clean, batch.marks, batch.damaged)
-            if batch.look is not None:
-                self.learn.xb = (batch.damaged, None, batch.look)
+            _show_whole(self.learn, None, batch)
         else:
             self.learn.xb = (batch.damaged, batch.hints)
             self.learn.yb = (batch.clean, batch.hints)
+
+
+def _show_whole(learn: Learner, known: Tensor | None, batch: Batch) -> None:
+    """Give the network and the loss the look at the whole, where the batch brings one."""
+    if batch.look is not None:
+        learn.xb = (batch.damaged, known, batch.look)
+        learn.yb = (batch.clean, batch.marks, batch.damaged, batch.look)
 
 
 class Giving(Callback):  # type: ignore[misc]  # fastai ships no types
@@ -68,7 +74,8 @@ class Giving(Callback):  # type: ignore[misc]  # fastai ships no types
         given = draw_given(self.stage, self.seed, self.position.stage, positions)
         self.learn.batch, known = give(self.batch, given)
         self.learn.yb = (self.batch.clean, self.batch.marks, self.batch.damaged)
-        self.learn.xb = (self.batch.damaged, known, self.batch.look)
+        self.learn.xb = (self.batch.damaged, known)
+        _show_whole(self.learn, known, self.batch)
 
 
 class SkipValidation(Callback):  # type: ignore[misc]  # fastai ships no types
