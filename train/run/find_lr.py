@@ -40,7 +40,7 @@ def find_rate(
     device = parallel.pick_device()
     builds = Builds(pairs, split="train")
     networks = build_networks(config, device)
-    pairs_of_stage = StagePairs(builds, stage, config.seed, 0)
+    pairs_of_stage = StagePairs(builds, stage, config.seed, 0, config.find_look_px(stage))
     loader = PairLoader(pairs_of_stage, stage.batch, num_steps, config.num_workers)
     clip = Clip(list(networks.generator.parameters()), config.clip_norm)
     callbacks = [Autocast(device, config.precision), clip, Recorder()]
