@@ -143,11 +143,9 @@ class Generator(nn.Module):
             photo: Whole, or parts.
             look: See `forward`.
         """
-        if look is None:
-            grid = self.find_grid(photo)
-            return photo if grid is None else adjust_by_grid(photo, grid)
-        grid = self.find_grid(look.photo)
-        return photo if grid is None else adjust_by_grid(photo, grid, look.box)
+        whole, box = (photo, None) if look is None else (look.photo, look.box)
+        grid = self.find_grid(whole)
+        return photo if grid is None else adjust_by_grid(photo, grid, box)
 
     def restore_locally(
         self, photo: Tensor, known_marks: Tensor | None = None, original: Tensor | None = None
