@@ -20,11 +20,15 @@ from torch import Tensor
 
 def max_around(x: Tensor, side: int) -> Tensor:
     """Maxima of (N, C, H, W) over a square of an odd side around each pixel, within the picture."""
+    if torch.onnx.is_in_onnx_export():  # pooling is fast in a graph
+        return F.max_pool2d(x, side, stride=1, padding=side // 2)
     return _slide_both(x, side, float("-inf"), torch.maximum)
 
 
 def mean_around(x: Tensor, side: int) -> Tensor:
     """Means of (N, C, H, W) over a square of an odd side around each pixel, within the picture."""
+    if torch.onnx.is_in_onnx_export():
+        return F.avg_pool2d(x, side, stride=1, padding=side // 2, count_include_pad=False)
     ones = x.new_ones(1, 1, *x.shape[2:])
     return _slide_both(x, side, 0.0, torch.add) / _slide_both(ones, side, 0.0, torch.add)
 

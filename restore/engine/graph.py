@@ -19,8 +19,8 @@ _OPERATORS_TEXT = """
 Abs Add And AveragePool Cast Clip Concat Constant ConstantOfShape Conv Div Equal Erf Exp Expand
 Flatten Gather Gemm GlobalAveragePool Greater HardSigmoid HardSwish Identity LayerNormalization
 LeakyRelu Less Log MatMul Max MaxPool Min Mod Mul Neg Not Pad Pow Reciprocal ReduceMax ReduceMean
-ReduceMin ReduceProd ReduceSum Relu Reshape Resize Shape Sigmoid Slice Softmax Split Sqrt Squeeze
-Sub Sum Tanh Transpose Unsqueeze Where
+ReduceMin ReduceProd ReduceSum Relu Reshape Resize Shape Sigmoid Slice Softmax Softplus Split Sqrt
+Squeeze Sub Sum Tanh Transpose Unsqueeze Where
 """
 OPERATORS = frozenset(_OPERATORS_TEXT.split())
 """Operators of the standard set that a graph may use: arithmetic on arrays, and nothing else."""

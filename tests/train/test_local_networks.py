@@ -54,6 +54,15 @@ TOLD = replace(
     marks_blocks=(1, 1, 1),
     marks_encoder="lite0",
 )
+# A close look that takes grain away by a filter first.
+SHRUNK = replace(
+    TOLD,
+    widths=(8, 8, 8, 16),
+    encoder_blocks=(1, 1, 1, 1),
+    decoder_blocks=(1, 1, 1),
+    marks_encoder="",
+    shrunk_bands=2,
+)
 # The U-Net that has the close look's sizes from half resolution down.
 BEFORE = GeneratorConfig(
     widths=(4, 8, 16), encoder_blocks=(1, 1, 1), decoder_blocks=(1, 1), marks_width=4, tone_scale=1
@@ -258,6 +267,8 @@ def test_config_says_nothing_of_an_encoder_that_is_not_there() -> None:
     assert "marks_encoder" not in CLOSE_LOOK.to_dict()
     assert TOLD.to_dict()["marks_encoder"] == "lite0"
     assert GeneratorConfig.from_dict(TOLD.to_dict()) == TOLD
+    assert "shrunk_bands" not in TOLD.to_dict()
+    assert GeneratorConfig.from_dict(SHRUNK.to_dict()) == SHRUNK
 
 
 def test_config_says_nothing_of_a_close_look_that_is_not_there() -> None:
@@ -298,6 +309,8 @@ def test_unfolding_is_pixel_shuffle() -> None:
         ({"marks_blocks": (1, 99)}, "0..16"),
         ({"marks_encoder": "lite9"}, "marks_encoder: must be one of lite0"),
         ({"marks_encoder": "lite0"}, "3 to 6 marks_widths"),
+        ({"shrunk_bands": 9}, "shrunk_bands: must lie in 0..4"),
+        ({"shrunk_bands": 2}, "4 widths or more"),
     ],
 )
 def test_config_refuses_what_describes_no_close_look(
@@ -308,7 +321,7 @@ def test_config_refuses_what_describes_no_close_look(
         replace(CLOSE_LOOK, **change)  # type: ignore[arg-type]  # wrong on purpose
 
 
-@pytest.mark.parametrize("config", [CLOSE_LOOK, TOLD], ids=["alone", "told"])
+@pytest.mark.parametrize("config", [CLOSE_LOOK, TOLD, SHRUNK], ids=["alone", "told", "shrunk"])
 @pytest.mark.parametrize("size", [(64, 96), (32, 160)])
 def test_graph_of_a_close_look_gives_what_the_generator_gives(
     tmp_path: Path, size: tuple[int, int], config: GeneratorConfig
@@ -470,6 +483,22 @@ def test_marks_network_may_grow(tmp_path: Path) -> None:
     save_generator(tmp_path / "b.safetensors", generator, ModelMetadata("x"), dtype=torch.float32)
     with pytest.raises(TrainError, match="another size"):
         start_from(Generator(CLOSE_LOOK), tmp_path / "b.safetensors")
+
+
+def test_filter_of_grain_may_be_added(tmp_path: Path) -> None:
+    """Added, it begins by doing next to nothing; taken away, it is refused."""
+    without = replace(SHRUNK, shrunk_bands=0)
+    before = make_shaken_generator(without)
+    save_generator(tmp_path / "a.safetensors", before, ModelMetadata("x"), dtype=torch.float32)
+    generator = Generator(SHRUNK)
+    start_from(generator, tmp_path / "a.safetensors")
+    photo = 0.5 + 0.1 * torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        for ours, theirs in zip(generator.eval()(photo), before(photo), strict=True):
+            torch.testing.assert_close(ours, theirs, atol=2 / 255, rtol=0)
+    save_generator(tmp_path / "b.safetensors", generator, ModelMetadata("x"), dtype=torch.float32)
+    with pytest.raises(TrainError, match="another size"):
+        start_from(Generator(without), tmp_path / "b.safetensors")
 
 
 def test_new_stem_does_what_two_layers_did(tmp_path: Path) -> None:

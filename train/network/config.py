@@ -17,6 +17,7 @@ _YOUNGER = {
     "marks_widths": (),
     "marks_blocks": (),
     "marks_encoder": "",
+    "shrunk_bands": 0,
 }
 
 
@@ -47,6 +48,8 @@ class GeneratorConfig:
         marks_blocks: Blocks of two layers per scale on its way down; on its way up there is one.
         marks_encoder: Classifier (one of COLOR_ENCODERS) that tells it what is in the picture;
             empty: none does.
+        shrunk_bands: Finest bands of a pyramid that a close look shrinks by the noise in them,
+            before it refines what is filled (train/network/local/shrinkage.py); 0: none.
     """
 
     widths: tuple[int, ...] = (16, 32, 64, 128, 256, 256)
@@ -62,6 +65,7 @@ class GeneratorConfig:
     marks_widths: tuple[int, ...] = ()
     marks_blocks: tuple[int, ...] = ()
     marks_encoder: str = ""
+    shrunk_bands: int = 0
 
     def __post_init__(self) -> None:
         """Refuse sizes that describe no network.
@@ -94,6 +98,10 @@ class GeneratorConfig:
             raise ValueError(f"marks_encoder: must be one of {', '.join(COLOR_ENCODERS)}, or empty")
         if self.marks_encoder and not 3 <= len(self.marks_widths) <= 6:
             raise ValueError("marks_encoder: 3 to 6 marks_widths are possible beside it")
+        if not 0 <= self.shrunk_bands <= 4:
+            raise ValueError("shrunk_bands: must lie in 0..4")
+        if self.shrunk_bands and not (self.marks_widths and len(self.widths) >= 4):
+            raise ValueError("shrunk_bands: only with marks_widths, and with 4 widths or more")
         if self.global_px and not 32 <= self.global_px <= 512:
             raise ValueError("global_px: must be 0 or lie in 32..512")
         if self.tone_bins and not (self.global_px and 4 <= self.tone_bins <= 256):
@@ -127,6 +135,8 @@ class GeneratorConfig:
             del values["marks_widths"], values["marks_blocks"]
         if not self.marks_encoder:
             del values["marks_encoder"]
+        if not self.shrunk_bands:
+            del values["shrunk_bands"]
         if not self.tone_bins:
             del values["tone_bins"]
         return values

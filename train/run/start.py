@@ -1,9 +1,10 @@
 """What a run's generator starts from, if not from random weights: the weights of another.
 
 Weights of the same network are taken as they are. A global branch, its tally of tones or a colour
-network may be added or see another size, the stem of the U-Net may see the original too, and its
-marks' decoder or a marks network may grow wider. A close look may start from the U-Net with two
-decoders: what they have in common, from half resolution down, is taken over.
+network may be added or see another size, a filter of grain may be added, the stem of the U-Net may
+see the original too, and its marks' decoder or a marks network may grow wider. A close look may
+start from the U-Net with two decoders: what they have in common, from half resolution down, is
+taken over.
 """
 
 from __future__ import annotations
@@ -85,6 +86,7 @@ def _can_grow(old: GeneratorConfig, new: GeneratorConfig) -> bool:
         marks_widths=new.marks_widths if may_widen else old.marks_widths,
         color_encoder=old.color_encoder or new.color_encoder,
         color_px=new.color_px,
+        shrunk_bands=old.shrunk_bands or new.shrunk_bands,
     )
     return (
         grown == new

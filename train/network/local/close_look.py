@@ -1,11 +1,11 @@
 """The close look: find all marks, fill them, and refine what is filled.
 
-A narrow U-Net with a large field of view finds the marks. What they hide is filled from around
-them at native resolution, by arithmetic without weights. A second U-Net sees the filled photograph
-and where it was filled: it takes away grain, blur and what the fill left, by a residual and by a
-field of colour matrices, read off at a coarse scale. It begins as the identity. What was hidden it
-doesn't see: one that did put most marks back, for more is hidden needlessly than is hidden by marks
-(docs/experiments.md, 44).
+A narrow U-Net with a large field of view finds the marks. What they hide is filled from around them
+at native resolution, by arithmetic without weights. Grain may be taken away by a filter next
+(shrinkage.py). A second U-Net sees the filled photograph and where it was filled: it takes away
+grain, blur and what the fill left, by a residual and by a field of colour matrices, read off at a
+coarse scale. It begins as the identity. What was hidden it doesn't see: one that did put most marks
+back, for more is hidden needlessly than is hidden by marks (docs/experiments.md, 44).
 
 Both networks fold the photograph: four pixels become the channels of one, and nothing but the fill
 and the sums at the end is computed at native resolution, where most of the time used to go.
@@ -29,6 +29,7 @@ from train.network.encoder import ClassifierEncoder, Version
 from train.network.global_branch import add_affine
 from train.network.layers import NormedConv, double_size, stack_blocks, stack_convs
 from train.network.local.fill import decide_hidden, fill_evenly, find_hidden
+from train.network.local.shrinkage import Shrinkage
 from train.network.strips import run_in_strips
 from train.network.toning import make_neutral
 
@@ -163,6 +164,7 @@ class CloseLook(nn.Module):
         self.config = config
         self.num_strips = 1
         self.marks_network = MarksNetwork(config)
+        self.shrinkage = Shrinkage(config.shrunk_bands) if config.shrunk_bands else None
         self.refining_network = RefiningNetwork(config)
 
     def open_gate(self, marks_logits: Tensor) -> Tensor:
@@ -181,6 +183,8 @@ class CloseLook(nn.Module):
             filled = fill_evenly(
                 photo.float(), gate, num_scales=len(self.config.widths)
             )  # (N, 3, H, W)
+            if self.shrinkage is not None:
+                filled = self.shrinkage(filled, gate.float())
         residual, tones = self.refining_network(filled, gate)
         scale = 2 ** (self.config.tone_scale + 1)
 

@@ -61,9 +61,7 @@ def find_hidden(marks: Tensor) -> Tensor:
 
 def _widen(x: Tensor) -> Tensor:
     """A pixel wider."""
-    if not torch.onnx.is_in_onnx_export():  # pooling is fast in a graph only
-        return max_around(x, 3)
-    return F.max_pool2d(x, 3, stride=1, padding=1)
+    return max_around(x, 3)
 
 
 def fill_from_around(photo: Tensor, marks: Tensor, num_scales: int = 5) -> Tensor:
@@ -144,7 +142,4 @@ def _fill_coarsest(total: Tensor, weight: Tensor, hidden: Tensor) -> Tensor:
 
 def _average_around(x: Tensor, reach: int = 1) -> Tensor:
     """Of each pixel of (N, C, H, W), the mean of those up to so far from it that there are."""
-    side = 2 * reach + 1
-    if not torch.onnx.is_in_onnx_export():  # pooling is fast in a graph only
-        return mean_around(x, side)
-    return F.avg_pool2d(x, side, stride=1, padding=reach, count_include_pad=False)
+    return mean_around(x, 2 * reach + 1)
