@@ -8,10 +8,10 @@ farther.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from train.losses.fidelity import split_luma_chroma
+from train.sliding import mean_around
 
 ASPECTS = ("color", "tone", "detail", "marks")
 # What of the error of luma is as coarse as this share of the short side is tone, the rest detail.
@@ -71,4 +71,4 @@ def _split_error(photo: Tensor, clean: Tensor, marks: Tensor) -> dict[str, Tenso
 def _blur(field: Tensor) -> Tensor:
     """Mean over a square around each pixel; what lies beyond the edge doesn't count."""
     reach = max(1, round(min(field.shape[-2:]) * _TONE_FRAC / 2))
-    return F.avg_pool2d(field, 2 * reach + 1, 1, reach, count_include_pad=False)
+    return mean_around(field, 2 * reach + 1)

@@ -45,7 +45,7 @@ def decide_hidden(marks_logits: Tensor) -> Tensor:
     possible, sure = _ramp(probability, *_POSSIBLE), _ramp(probability, *_SURE)
     possible_near, found = F.max_pool2d(possible, 2), F.max_pool2d(sure, 2)
     for _ in range(_NUM_STEPS):
-        found = torch.minimum(_widen(found), possible_near)
+        found = torch.minimum(max_around(found, 3), possible_near)
     return torch.minimum(possible, F.interpolate(found, scale_factor=2.0, mode="nearest"))
 
 
@@ -56,12 +56,7 @@ def _ramp(x: Tensor, low: float, high: float) -> Tensor:
 
 def find_hidden(marks: Tensor) -> Tensor:
     """What is filled, (N, 1, H, W): marks a pixel wider, since their rims are half ink."""
-    return _widen(marks)
-
-
-def _widen(x: Tensor) -> Tensor:
-    """A pixel wider."""
-    return max_around(x, 3)
+    return max_around(marks, 3)
 
 
 def fill_from_around(photo: Tensor, marks: Tensor, num_scales: int = 5) -> Tensor:
@@ -122,24 +117,19 @@ def fill_evenly(photo: Tensor, marks: Tensor, num_scales: int = 5) -> Tensor:
         share = (weight / _SEEN_FRAC).clamp(max=1)
         known = total * (share / (weight + 1e-6))
         filled = known + (1 - share) * double_size(filled)
-        filled = known + (1 - share) * _average_around(filled)
+        filled = known + (1 - share) * mean_around(filled, 3)
     filled = sums[0] + marks * double_size(filled)
-    return sums[0] + marks * _average_around(filled)
+    return sums[0] + marks * mean_around(filled, 3)
 
 
 def _fill_coarsest(total: Tensor, weight: Tensor, hidden: Tensor) -> Tensor:
     """The top of the pyramid: cells that see nothing take the mean of ever farther ones."""
     sums, weights = [total], [weight]
     for reach in (1, 2):
-        sums.append(_average_around(sums[-1], reach))
-        weights.append(_average_around(weights[-1], reach))
+        sums.append(mean_around(sums[-1], 2 * reach + 1))
+        weights.append(mean_around(weights[-1], 2 * reach + 1))
     filled = (sums[-1] + _MIN_WEIGHT * hidden) / (weights[-1] + _MIN_WEIGHT)
     for total, weight in zip(reversed(sums[:-1]), reversed(weights[:-1]), strict=True):
         share = (weight / _SEEN_FRAC).clamp(max=1)
         filled = total * (share / (weight + 1e-6)) + (1 - share) * filled
     return filled
-
-
-def _average_around(x: Tensor, reach: int = 1) -> Tensor:
-    """Of each pixel of (N, C, H, W), the mean of those up to so far from it that there are."""
-    return mean_around(x, 2 * reach + 1)

@@ -70,7 +70,7 @@ class Shrinkage(nn.Module):
         """
         luma = make_neutral(filled)
         rest, seen = torch.cat([luma[:, :1], filled - luma], dim=1), 1 - gate  # (N, 4, H, W)
-        bands, quiet, told = [], [], []
+        bands, quiet = [], []
         told = [F.avg_pool2d(luma[:, :1], _CELL_PX), F.avg_pool2d(gate, _CELL_PX)]
         for number in range(self.num_bands):
             coarser = F.avg_pool2d(rest, 2)
