@@ -182,6 +182,7 @@ def main(
     if limit is not None and limit < len(pairs):
         pairs = [pairs[i] for i in sorted(rng.choice(len(pairs), limit, replace=False))]
     sheets.mkdir(parents=True, exist_ok=True)
+    key.parent.mkdir(parents=True, exist_ok=True)
     entries = lay_sheets(pairs, sheets, side_px=side_px, rng=rng)
     described = {"a": str(a), "b": str(b), "seed": seed, "sheets": entries}
     key.write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")

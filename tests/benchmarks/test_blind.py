@@ -57,6 +57,13 @@ def test_each_set_is_left_on_half_of_the_sheets_by_chance(folders: Path) -> None
     assert sides not in (["a", "b"] * 6, ["b", "a"] * 6, ["a"] * 6 + ["b"] * 6)
 
 
+def test_key_may_lie_in_a_folder_that_is_new(folders: Path) -> None:
+    """It is made, rather than sheets be laid that nobody can tell apart."""
+    key = folders / "kept" / "for later" / "key.json"
+    assert lay(folders, "--key", key).exit_code == 0
+    assert len(json.loads(key.read_text())["sheets"]) == 12
+
+
 def test_order_of_sheets_is_not_that_of_names(folders: Path) -> None:
     """A sheet's number says nothing of the photograph."""
     lay(folders)
