@@ -96,7 +96,7 @@ def measure_found_marks(
     Thin marks cover few pixels: what misses all hairs still has a good mean, and a good Dice where
     there is a stain. So a pixel of a thin mark weighs more, by its opacity: opaque hairs are what
     anyone sees. And a miss costs more than a false alarm, since what is missed is left in the
-    photograph, while what is filled needlessly is refined from the photograph beside it.
+    photograph, while what is filled needlessly goes on from around it.
 
     Args:
         logits: (N, 1, H, W).

@@ -15,7 +15,7 @@ from train.sliding import max_around, mean_around
 _GATE_STRETCH = 0.05
 # Up to the first probability there can be no mark, or surely is none; from the second on there can
 # be, or surely is.
-_POSSIBLE, _SURE = (0.25, 0.5), (0.6, 0.8)
+_POSSIBLE, _SURE = (0.3, 0.55), (0.7, 0.9)
 # From sure marks possible ones are followed so many steps of a cell of 2 x 2 pixels, over gaps of a
 # pixel: 48 px, less than the tiles' margin.
 _NUM_STEPS = 24
@@ -55,7 +55,7 @@ def _ramp(x: Tensor, low: float, high: float) -> Tensor:
 
 
 def find_hidden(marks: Tensor) -> Tensor:
-    """What is filled, (N, 1, H, W): marks a pixel wider, since their rims are half ink."""
+    """What is filled of marks that are known, (N, 1, H, W): a pixel more, for rims are half ink."""
     return max_around(marks, 3)
 
 
