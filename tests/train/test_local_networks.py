@@ -87,7 +87,7 @@ def make_shaken_generator(config: GeneratorConfig) -> Generator:
             if "running" in name:
                 statistic.add_(0.1 * torch.rand_like(statistic))
         if config.has_close_look:
-            generator.close_look.marks_network.out.bias.fill_(-1.5)
+            generator.close_look.marks_network.out.bias.fill_(-2.5)
             generator.close_look.marks_network.out.weight.mul_(60.0)
         else:
             generator.marks_out.bias.fill_(0.0)
