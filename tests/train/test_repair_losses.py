@@ -64,29 +64,50 @@ def lay(marks: torch.Tensor, ink: float, photo: torch.Tensor) -> torch.Tensor:
     return (photo + marks * (ink - photo)).expand(-1, 3, -1, -1)
 
 
+def look(photo: torch.Tensor, marks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """What is wanted of marks, and how far it counts, in their pixels."""
+    wanted, visible = repair.find_wanted(photo, marks)
+    return wanted[marks > 0], visible[marks > 0]
+
+
 def test_what_nobody_sees_is_not_asked_for() -> None:
     """Dust in the tone of the sky doesn't count, nor a faint hair in gravel; a plain one does."""
     torch.manual_seed(0)
-    sky, hair = torch.full((1, 1, 64, 64), 0.8), HAIR > 0
-    assert float(repair.find_visible(lay(HAIR, 0.81, sky), HAIR)[hair].max()) < 0.35
-    assert float(repair.find_visible(lay(HAIR, 0.4, sky), HAIR)[hair].min()) == 1
+    sky = torch.full((1, 1, 64, 64), 0.8)
+    assert float(look(lay(HAIR, 0.81, sky), HAIR)[1].max()) < 0.35
+    assert float(look(lay(HAIR, 0.4, sky), HAIR)[1].min()) == 1
     gravel = (sky - 0.3 + 0.2 * torch.randn_like(sky)).clamp(0, 1)
-    faint = lay(HAIR, 0.55, gravel)
-    assert float(repair.find_visible(faint, HAIR)[hair].mean()) < 0.6
-    assert float(repair.find_visible(lay(HAIR, 1.0, gravel), HAIR)[hair].min()) > 0.9
+    assert float(look(lay(HAIR, 0.55, gravel), HAIR)[1].mean()) < 0.6
+    assert float(look(lay(HAIR, 1.0, gravel), HAIR)[1].min()) > 0.9
     logits, opaque = answer(torch.zeros_like(HAIR)), torch.zeros_like(HAIR)
     unseen = repair.measure_found_marks(logits, HAIR, opaque + (HAIR == 0), 4.0, 0.7)
     assert float(unseen) < 0.01
 
 
-def test_what_is_no_mark_always_counts() -> None:
+def test_thin_marks_are_wanted_as_far_as_they_are_seen() -> None:
+    """A black hair narrower than a pixel, a grey one as opaque, one in gravel, a faint stain."""
+    torch.manual_seed(0)
+    sky, thin = torch.full((1, 1, 64, 64), 0.8), 0.2 * HAIR
+    assert float(look(lay(thin, 0.1, sky), thin)[0].min()) == 1
+    assert float(look(lay(thin, 0.72, sky), thin)[0].max()) == pytest.approx(0.4, abs=0.01)
+    gravel = (sky - 0.3 + 0.2 * torch.randn_like(sky)).clamp(0, 1)
+    assert float(look(lay(thin, 0.1, gravel), thin)[0].mean()) < 0.45
+    stain = 0.2 * STAIN
+    torch.testing.assert_close(repair.find_wanted(lay(stain, 0.1, sky), stain)[0], 2 * stain)
+    rim = torch.maximum(HAIR, 0.02 * paint((slice(6, 7), slice(0, 64))))
+    wanted, _ = repair.find_wanted(lay(rim, 0.4, sky), rim)
+    assert float(wanted[..., 6, :].max()) < 0.05
+
+
+def test_what_is_no_mark_always_counts_and_is_not_wanted() -> None:
     """Visibility is asked of marks alone, and of those that have something beside them."""
     torch.manual_seed(0)
-    photo = torch.rand(1, 3, 64, 64)
-    assert torch.equal(repair.find_visible(photo, torch.zeros_like(HAIR)), SEEN)
-    assert torch.equal(repair.find_visible(photo, SEEN), SEEN)  # a mark over all
-    beside = repair.find_visible(photo, HAIR)[HAIR == 0]
-    assert torch.equal(beside, torch.ones_like(beside))
+    photo, none = torch.rand(1, 3, 64, 64), torch.zeros_like(HAIR)
+    assert torch.equal(torch.cat(repair.find_wanted(photo, none)), torch.cat([none, SEEN]))
+    assert torch.equal(repair.find_wanted(photo, SEEN)[1], SEEN)  # a mark over all
+    wanted, visible = (plane[HAIR == 0] for plane in repair.find_wanted(photo, HAIR))
+    assert not wanted.any()
+    assert bool((visible == 1).all())
 
 
 def test_half_opaque_marks_are_to_be_found_entirely() -> None:

@@ -37,6 +37,8 @@ _NEAR_PX = 7
 # A mark is seen if it stands out by this much and by this share of the deviations around it.
 _SEEN_CONTRAST = 8 / 255
 _SEEN_SHARE = 0.5
+# A pixel of a thin mark is to be found from this share of that on, and entirely from one more on.
+_UNSEEN = 0.5
 # What is sound: no mark of more opacity is so near.
 _MAX_OPACITY = 0.02
 _NEAR_MARK_PX = 2
@@ -48,18 +50,20 @@ _TONE_PX = 16
 
 
 @torch.no_grad()
-def find_visible(damaged: Tensor, marks: Tensor) -> Tensor:
-    """How far marks are seen at all, (N, 1, H, W) in [0, 1]; 1 where there are none.
+def find_wanted(damaged: Tensor, marks: Tensor) -> tuple[Tensor, Tensor]:
+    """What is to be found of marks, and how far each pixel counts: (N, 1, H, W) in [0, 1].
 
-    Nobody finds white dust on a white sky, nor a faint speck in gravel. Who is asked for them
-    learns to doubt those that are plain to see.
+    Half opaque marks are to be found entirely, and thin ones as far as they are seen: a black speck
+    on a forehead is half as wide as a pixel, and so a third opaque. Nobody finds white dust on a
+    white sky, nor a faint speck in gravel. Who is asked for them learns to doubt those that are
+    plain to see: they count less.
 
     Args:
         damaged: (N, 3, H, W) RGB in [0, 1].
         marks: (N, 1, H, W) opacity in [0, 1]; H and W multiples of 4.
     """
-    luma, marks = split_luma_chroma(damaged)[0][:, 0], marks[:, 0]  # (N, H, W)
-    beside = (max_around(marks[:, None], 3)[:, 0] <= _BESIDE_OPACITY).to(luma.dtype)
+    luma, opacity = split_luma_chroma(damaged)[0][:, 0], marks[:, 0]  # (N, H, W)
+    beside = (max_around(marks, 3)[:, 0] <= _BESIDE_OPACITY).to(luma.dtype)
     planes = torch.stack([beside, luma * beside, luma.square() * beside], dim=1)  # (N, 3, H, W)
     mean, deviation, share = luma, torch.ones_like(luma), torch.zeros_like(luma)
     for reduction in reversed(_REDUCTIONS):
@@ -71,12 +75,18 @@ def find_visible(damaged: Tensor, marks: Tensor) -> Tensor:
         mean = torch.where(enough, near, mean)
         deviation = torch.where(enough, variance.sqrt(), deviation)
         share = torch.where(enough, part, share)
-    inside = marks * (marks > _BESIDE_OPACITY)
-    difference = mean_around(torch.stack([(luma - mean) * inside, inside], dim=1), _NEAR_PX)
-    contrast = difference[:, 0].abs() / difference[:, 1].clamp(min=1e-6)
-    seen = (contrast / (_SEEN_CONTRAST + _SEEN_SHARE * deviation)).clamp(max=1)
+    inside = opacity * (opacity > _BESIDE_OPACITY)
+    planes = torch.stack([(luma - mean) * inside, inside, inside.square()], dim=1)
+    difference, total, squares = mean_around(planes, _NEAR_PX).abs().unbind(1)
+    limit = _SEEN_CONTRAST + _SEEN_SHARE * deviation
+    seen = (difference / total.clamp(min=1e-6) / limit).clamp(max=1)
+    ink = difference / squares.clamp(min=1e-6)  # how far the ink is from what is around
+    thin = find_thin(marks)[:, 0]
+    stands_out = (thin * ink / limit - _UNSEEN).clamp(0, 1)
     is_known = (inside > 0) & (share > 0)  # what is wider than its surroundings can't be compared
-    return torch.where(is_known, seen, 1.0)[:, None]
+    hiding = find_hiding(opacity)
+    hiding = torch.where(is_known, hiding.maximum(stands_out), hiding)
+    return hiding[:, None], torch.where(is_known, seen, 1.0)[:, None]
 
 
 def _enlarge(x: Tensor, factor: int) -> Tensor:
@@ -84,7 +94,7 @@ def _enlarge(x: Tensor, factor: int) -> Tensor:
 
 
 def find_hiding(marks: Tensor) -> Tensor:
-    """What is to be found of marks (N, 1, H, W): those that are half opaque count entirely."""
+    """What is to be found of marks by opacity alone: those that are half opaque count entirely."""
     return (marks / _HIDING_OPACITY).clamp(max=1)
 
 
@@ -231,9 +241,9 @@ class RepairLoss(FidelityLoss):
 
     def compare_marks(self, logits: Tensor, marks: Tensor, damaged: Tensor) -> Tensor:
         """See `measure_found_marks`."""
-        hiding, visible = find_hiding(marks), find_visible(damaged, marks)
+        wanted, visible = find_wanted(damaged, marks)
         thin_boost, missed_share = self.shape.thin_boost, self.shape.missed_share
-        return measure_found_marks(logits, hiding, visible, thin_boost, missed_share)
+        return measure_found_marks(logits, wanted, visible, thin_boost, missed_share)
 
 
 class MarksLoss(RepairLoss):
