@@ -63,13 +63,15 @@ SHRUNK = replace(
     marks_encoder="",
     shrunk_bands=2,
 )
+# A close look whose refining network has a scale at native resolution, too.
+NATIVE = replace(CLOSE_LOOK, native_width=4)
 # The U-Net that has the close look's sizes from half resolution down.
 BEFORE = GeneratorConfig(
     widths=(4, 8, 16), encoder_blocks=(1, 1, 1), decoder_blocks=(1, 1), marks_width=4, tone_scale=1
 )
 
 
-@pytest.fixture(params=[UNET, CLOSE_LOOK], ids=["unet", "close look"])
+@pytest.fixture(params=[UNET, CLOSE_LOOK, NATIVE], ids=["unet", "close look", "native"])
 def config(request: pytest.FixtureRequest) -> GeneratorConfig:
     """One network after the other."""
     chosen: GeneratorConfig = request.param
@@ -269,6 +271,7 @@ def test_config_says_nothing_of_an_encoder_that_is_not_there() -> None:
     assert GeneratorConfig.from_dict(TOLD.to_dict()) == TOLD
     assert "shrunk_bands" not in TOLD.to_dict()
     assert GeneratorConfig.from_dict(SHRUNK.to_dict()) == SHRUNK
+    assert "native_width" not in SHRUNK.to_dict()
 
 
 def test_config_says_nothing_of_a_close_look_that_is_not_there() -> None:
@@ -323,6 +326,7 @@ def test_unfolding_is_pixel_shuffle() -> None:
         ({"marks_encoder": "lite0"}, "3 to 6 marks_widths"),
         ({"shrunk_bands": 9}, "shrunk_bands: must lie in 0..4"),
         ({"shrunk_bands": 2}, "4 widths or more"),
+        ({"native_width": 2}, "native_width: must be 0, or lie in 4..1024"),
     ],
 )
 def test_config_refuses_what_describes_no_close_look(
@@ -333,7 +337,11 @@ def test_config_refuses_what_describes_no_close_look(
         replace(CLOSE_LOOK, **change)  # type: ignore[arg-type]  # wrong on purpose
 
 
-@pytest.mark.parametrize("config", [CLOSE_LOOK, TOLD, SHRUNK], ids=["alone", "told", "shrunk"])
+@pytest.mark.parametrize(
+    "config",
+    [CLOSE_LOOK, TOLD, SHRUNK, NATIVE],
+    ids=["alone", "told", "shrunk", "native"],
+)
 @pytest.mark.parametrize("size", [(64, 96), (32, 160)])
 def test_graph_of_a_close_look_gives_what_the_generator_gives(
     tmp_path: Path, size: tuple[int, int], config: GeneratorConfig
@@ -465,6 +473,23 @@ def test_close_look_begins_with_the_layers_of_before(
         assert torch.equal(state[f"refining_network.unet.{ours}"], old[theirs]), ours
     photo = torch.rand(1, 3, 32, 32)
     assert torch.equal(generator(photo)[0], photo)
+
+
+def test_close_look_at_native_resolution_restores_as_the_unet_of_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It has all its weights but those that find marks: where there are none it does the same."""
+    before = make_shaken_generator(BEFORE)
+    before.marks_out.weight.data.zero_()  # type: ignore[union-attr,operator]  # a layer
+    before.marks_out.bias.data.fill_(-9)  # type: ignore[union-attr,operator]  # of its own
+    save_generator(tmp_path / "old.safetensors", before, ModelMetadata("x"), dtype=torch.float32)
+    generator = Generator(NATIVE).eval()
+    start_from(generator, tmp_path / "old.safetensors")
+    num = len(generator.close_look.refining_network.state_dict())
+    assert f"{num} of {num} tensors of the refining network" in capsys.readouterr().err
+    photo = torch.rand(1, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(generator(photo)[0], before(photo)[0], atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("name", ["run.safetensors", "run.zip"])

@@ -18,6 +18,7 @@ _YOUNGER = {
     "marks_blocks": (),
     "marks_encoder": "",
     "shrunk_bands": 0,
+    "native_width": 0,
 }
 
 
@@ -50,6 +51,8 @@ class GeneratorConfig:
             empty: none does.
         shrunk_bands: Finest bands of a pyramid that a close look shrinks by the noise in them,
             before it refines what is filled (train/network/local/shrinkage.py); 0: none.
+        native_width: Channels of one more scale of its refining network, at native resolution, with
+            a block on either way; 0: it begins at half resolution.
     """
 
     widths: tuple[int, ...] = (16, 32, 64, 128, 256, 256)
@@ -66,6 +69,7 @@ class GeneratorConfig:
     marks_blocks: tuple[int, ...] = ()
     marks_encoder: str = ""
     shrunk_bands: int = 0
+    native_width: int = 0
 
     def __post_init__(self) -> None:
         """Refuse sizes that describe no network.
@@ -102,6 +106,8 @@ class GeneratorConfig:
             raise ValueError("shrunk_bands: must lie in 0..4")
         if self.shrunk_bands and not (self.marks_widths and len(self.widths) >= 4):
             raise ValueError("shrunk_bands: only with marks_widths, and with 4 widths or more")
+        if self.native_width and not (self.marks_widths and 4 <= self.native_width <= 1024):
+            raise ValueError("native_width: must be 0, or lie in 4..1024 beside marks_widths")
         if self.global_px and not 32 <= self.global_px <= 512:
             raise ValueError("global_px: must be 0 or lie in 32..512")
         if self.tone_bins and not (self.global_px and 4 <= self.tone_bins <= 256):
@@ -137,6 +143,8 @@ class GeneratorConfig:
             del values["marks_encoder"]
         if not self.shrunk_bands:
             del values["shrunk_bands"]
+        if not self.native_width:
+            del values["native_width"]
         if not self.tone_bins:
             del values["tone_bins"]
         return values

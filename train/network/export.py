@@ -40,7 +40,7 @@ _OPSET = 18
 _PREFIX = "generator."
 _WIDENED, _SCALE = ".wide", ".scale"
 # Weights of as many numbers may be stored in eight bits.
-_MIN_BYTE_SIZED = 1 << 19
+_MIN_BYTE_SIZED = 1 << 17
 
 Precision = Literal["fp32", "fp16", "int8"]
 # Weights of fewer numbers stay in single precision: constants of the arithmetic are among them.
@@ -107,8 +107,8 @@ def export_generator(
         path: File to write (.zip); its folder must exist.
         generator: Of any device and precision; it is left as it is.
         metadata: What the file is to say; sizes and configuration are filled in.
-        precision: Of the stored weights. "int8" takes eight bits a weight where a layer has half a
-            million of them, with a scale for each output channel, and float16 elsewhere.
+        precision: Of the stored weights. "int8" takes eight bits a weight where a layer has 130,000
+            of them, with a scale for each output channel, and float16 elsewhere.
 
     Raises:
         CheckpointError: If a weight isn't finite in that precision, the packages for exporting

@@ -3,8 +3,8 @@
 Weights of the same network are taken as they are. A global branch, its tally of tones or a colour
 network may be added or see another size, a filter of grain may be added, the stem of the U-Net may
 see the original too, and its marks' decoder or a marks network may grow wider. A close look may
-start from the U-Net with two decoders: what they have in common, from half resolution down, is
-taken over.
+start from the U-Net with two decoders: what they have in common is taken over, from half resolution
+down, or all that restores where it has a scale at native resolution.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from train.network.checkpoint import is_exported, load_generator
 from train.network.config import GeneratorConfig
 from train.network.generator import Generator
 
-_REFINING = "refining_network.unet."
+_REFINING = "refining_network."
+_FOLDED = "refining_network.unet."
 # Of the U-Net of before: lists of layers by scale, of which the first is at native resolution.
 _LISTS = ("encoder", "down", "up", "decoder")
 
@@ -122,39 +123,48 @@ def _begin_close_look(
 ) -> str:
     """Take over what a close look has in common with the U-Net of before.
 
-    The layers at native resolution are gone. Two of them in a row, the stem and the one that halves
-    the sides, are one layer of 5 x 5 pixels, if what lies between them is left out; the close
-    look's stem begins with it. Its last layers begin at zero still: at first it changes nothing.
+    With a scale at native resolution that is everything but the decoder of the marks, and it
+    begins by restoring what is filled as the U-Net did. Else the layers at native resolution are
+    gone. Two of them in a row, the stem and the one that halves the sides, are one layer of 5 x 5
+    pixels, if what lies between them is left out; the close look's stem begins with it. Its last
+    layers begin at zero still: at first it changes nothing.
 
     Returns:
         What was done.
     """
-    state = generator.state_dict()
+    state, is_native = generator.state_dict(), bool(generator.config.native_width)
     taken, others = [], 0
     for name, value in state.items():
-        source = _name_source(name)
+        source = _name_source(name, is_native)
         if name.startswith(_REFINING):
             others += 1
         if source in weights and weights[source].shape == value.shape:
             value.copy_(weights[source])
             taken.append(name)
     stem = "has a stem of its own"
-    if state[f"{_REFINING}stem.bias"].shape == weights["down.0.bias"].shape:
+    if is_native and generator.config.native_width == old.widths[0]:
+        seen = weights["stem.weight"]
+        state[f"{_REFINING}stem.weight"].zero_()[:, : seen.shape[1]] = seen
+        taken.append(f"{_REFINING}stem.weight")
+        stem = "its stem sees nothing else yet"
+    elif not is_native and state[f"{_FOLDED}stem.bias"].shape == weights["down.0.bias"].shape:
         _unite_stems(state, weights, old.stem_photos)
-        taken += [f"{_REFINING}stem.weight", f"{_REFINING}stem.bias"]
+        taken += [f"{_FOLDED}stem.weight", f"{_FOLDED}stem.bias"]
         stem = "its stem is made of the two layers that are gone"
     num = sum(name.startswith(_REFINING) for name in taken)
     apart = sorted({n.split(".")[0] for n in taken if not n.startswith(_REFINING)})
     return (
         "the weights of a network without a close look; taken over: "
-        f"{', '.join([*apart, ''])}{num} of {others} tensors of the refining U-Net ({stem}); "
+        f"{', '.join([*apart, ''])}{num} of {others} tensors of the refining network ({stem}); "
         "the marks network begins at random"
     )
 
 
-def _name_source(name: str) -> str:
-    """What a tensor was called in the U-Net, which has one scale more above."""
-    inner = name.removeprefix(_REFINING)
+def _name_source(name: str, is_native: bool) -> str:
+    """What a tensor was called in the U-Net, which has one scale above those of a folded one."""
+    if is_native:
+        return name.removeprefix(_REFINING)
+    inner = name.removeprefix(_FOLDED)
     part, _, rest = inner.partition(".")
     if inner == name or part not in _LISTS:
         return name
@@ -167,7 +177,7 @@ def _unite_stems(
 ) -> None:
     """One layer in place of two; the filled photograph is seen as each photograph was."""
     first, second = weights["stem.weight"], weights["down.0.weight"]
-    stem = state[f"{_REFINING}stem.weight"]
+    stem = state[f"{_FOLDED}stem.weight"]
     stem.zero_()
     for y in range(3):
         for x in range(3):
@@ -175,4 +185,4 @@ def _unite_stems(
             for photo in range(num_photos):
                 stem[:, :3, y : y + 3, x : x + 3] += united[:, 3 * photo : 3 * photo + 3]
     bias = second.sum((2, 3)) @ weights["stem.bias"] + weights["down.0.bias"]
-    state[f"{_REFINING}stem.bias"].copy_(bias)
+    state[f"{_FOLDED}stem.bias"].copy_(bias)

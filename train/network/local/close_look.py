@@ -8,7 +8,8 @@ coarse scale. It begins as the identity. What was hidden it doesn't see: one tha
 back, for more is hidden needlessly than is hidden by marks (docs/experiments.md, 44).
 
 Both networks fold the photograph: four pixels become the channels of one, and nothing but the fill
-and the sums at the end is computed at native resolution, where most of the time used to go.
+and the sums at the end is computed at native resolution, where most of the time used to go. The
+second may have a scale at native resolution, too: grain is what it takes away best.
 
 Source:
     Shi et al. 2016, "Real-time single image and video super-resolution using an efficient sub-pixel
@@ -18,6 +19,7 @@ Source:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import cast
 
 import torch
@@ -27,7 +29,13 @@ from torch import Tensor, nn
 from train.network.config import GeneratorConfig
 from train.network.encoder import ClassifierEncoder, Version
 from train.network.global_branch import add_affine
-from train.network.layers import NormedConv, double_size, stack_blocks, stack_convs
+from train.network.layers import (
+    ChannelNorm,
+    NormedConv,
+    double_size,
+    stack_blocks,
+    stack_convs,
+)
 from train.network.local.fill import decide_hidden, fill_evenly, find_hidden
 from train.network.local.shrinkage import Shrinkage
 from train.network.strips import run_in_strips
@@ -35,6 +43,8 @@ from train.network.toning import make_neutral
 
 # Logit of the marks before training: 2 % everywhere, so the gate starts closed.
 _MARKS_BIAS = -4.0
+# Rows around a row on which layers at native resolution depend, and more.
+_NATIVE_REACH_PX = 8
 
 
 class FoldedUNet(nn.Module):
@@ -135,18 +145,74 @@ class RefiningNetwork(nn.Module):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]  # Conv2d's default bias
 
-    def forward(self, filled: Tensor, gate: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, filled: Tensor, original: Tensor, gate: Tensor, num_strips: int
+    ) -> tuple[Tensor, Tensor]:
         """What is to be added to a filled photograph.
 
         Args:
             filled: (N, 3, H, W) RGB in [0, 1].
+            original: (N, 3, H, W), as it came; not looked at.
             gate: (N, 1, H, W) in [0, 1], how far each pixel was.
+            num_strips: In how many strips layers at native resolution run; here there are none.
 
         Returns:
             The residual (N, 3, H, W), and colour matrices (N, 12, H / 2^(tone_scale + 1), ...).
         """
         features = self.unet(2 * torch.cat([filled, gate], dim=1) - 1)
         residual = unfold(self.out(F.relu(features[0])))
+        return residual, self.tone_out(features[self.tone_scale])
+
+
+class NativeRefiningNetwork(nn.Module):
+    """Refines at native resolution; before training it changes nothing.
+
+    But for the marks, it is the U-Net with two decoders (unet.py), and may begin with its weights.
+    It sees the photograph as it came, too, filled as far as the other.
+    """
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        """Build it with random weights."""
+        super().__init__()
+        widths, self.tone_scale = (config.native_width, *config.widths), config.tone_scale
+        num_up = len(widths) - 1
+        self.stem = nn.Conv2d(7, widths[0], 3, padding=1)
+        self.encoder = nn.ModuleList(map(stack_blocks, widths, (1, *config.encoder_blocks)))
+        self.down = nn.ModuleList(
+            nn.Conv2d(widths[i], widths[i + 1], 3, stride=2, padding=1) for i in range(num_up)
+        )
+        self.up = nn.ModuleList(nn.Conv2d(widths[i + 1], widths[i], 1) for i in range(num_up))
+        self.decoder = nn.ModuleList(map(stack_blocks, widths[:-1], (1, *config.decoder_blocks)))
+        self.paint_norm = ChannelNorm(widths[0])
+        self.paint_out = nn.Conv2d(widths[0], 3, 3, padding=1)
+        self.tone_out = nn.Conv2d(config.widths[self.tone_scale], 12, 1)
+        for layer in (self.paint_out, self.tone_out):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]  # Conv2d's default bias
+
+    def forward(
+        self, filled: Tensor, original: Tensor, gate: Tensor, num_strips: int
+    ) -> tuple[Tensor, Tensor]:
+        """See `RefiningNetwork.forward`; `original` is looked at."""
+
+        def look(filled: Tensor, original: Tensor, gate: Tensor) -> Tensor:
+            seen = [filled, original + gate * (filled - original), gate]
+            features: Tensor = self.encoder[0](self.stem(2 * torch.cat(seen, dim=1) - 1))
+            return features
+
+        def paint(skip: Tensor, x: Tensor) -> Tensor:
+            x = self.decoder[0](double_size(self.up[0](x)) + skip)
+            residual: Tensor = self.paint_out(F.relu(self.paint_norm(x)))
+            return residual
+
+        planes = [(filled, 1), (original, 1), (gate, 1)]
+        finest = run_in_strips(look, num_strips, _NATIVE_REACH_PX, *planes)
+        skips = [self.encoder[1](self.down[0](finest))]
+        for down, blocks in zip(self.down[1:], self.encoder[2:], strict=True):
+            skips.append(blocks(down(skips[-1])))
+        features = _decode(skips, self.up[1:], self.decoder[1:])
+        planes = [(finest, 1), (features[0], 2)]
+        residual = run_in_strips(paint, num_strips, _NATIVE_REACH_PX, *planes)
         return residual, self.tone_out(features[self.tone_scale])
 
 
@@ -165,7 +231,8 @@ class CloseLook(nn.Module):
         self.num_strips = 1
         self.marks_network = MarksNetwork(config)
         self.shrinkage = Shrinkage(config.shrunk_bands) if config.shrunk_bands else None
-        self.refining_network = RefiningNetwork(config)
+        refining = NativeRefiningNetwork if config.native_width else RefiningNetwork
+        self.refining_network = refining(config)
 
     def open_gate(self, marks_logits: Tensor) -> Tensor:
         """What it fills of the marks it finds: (N, 1, H, W) in [0, 1].
@@ -189,7 +256,7 @@ class CloseLook(nn.Module):
             )  # (N, 3, H, W)
             if self.shrinkage is not None:
                 filled = self.shrinkage(filled, gate.float())
-        residual, tones = self.refining_network(filled, gate)
+        residual, tones = self.refining_network(filled, original, gate, self.num_strips)
         scale = 2 ** (self.config.tone_scale + 1)
 
         def adjust_tone(filled: Tensor, residual: Tensor, tones: Tensor) -> Tensor:
@@ -200,7 +267,9 @@ class CloseLook(nn.Module):
         return run_in_strips(adjust_tone, self.num_strips, scale, *planes), logits
 
 
-def _decode(skips: list[Tensor], up: nn.ModuleList, decoder: nn.ModuleList) -> list[Tensor]:
+def _decode(
+    skips: list[Tensor], up: Iterable[nn.Module], decoder: Iterable[nn.Module]
+) -> list[Tensor]:
     """Features of every scale but the coarsest, from those of an encoder; the finest first."""
     *skips, x = skips
     features = []
