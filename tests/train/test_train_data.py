@@ -32,7 +32,7 @@ def builds(sizes: dict[int, Builds]) -> Builds:
     return sizes[48]
 
 
-def make_stage(**changes: float) -> StageConfig:
+def make_stage(**changes: float | str) -> StageConfig:
     """A stage of 32 px."""
     settings = {"kind": "generator", "size_px": 32, "batch": 4, "steps": 4, "time_frac": 1}
     return StageConfig(**{**settings, "lr": 1e-3, **changes})  # type: ignore[arg-type]
@@ -211,6 +211,20 @@ def test_photographs_are_never_magnified(sizes: dict[int, Builds]) -> None:
                 left, top, right, bottom, _ = sample.geometry.tolist()
                 assert 32 <= right - left <= size_px
                 assert 32 <= bottom - top <= size_px
+
+
+def test_marks_may_be_magnified(sizes: dict[int, Builds]) -> None:
+    """As often as a marks stage says: by up to 2.5, to the stage's size, of pairs of any size."""
+    for size_px in (32, 88):
+        stage = make_stage(whole_prob=0.0, native_prob=0.5, magnified_prob=0.5, kind="marks")
+        samples = StagePairs(sizes[size_px], stage, 0, 0).read(range(200))
+        assert {(s.damaged.shape, s.marks.shape) for s in samples} == {((32, 32, 3), (32, 32))}
+        sides = np.array([s.geometry[2:4] - s.geometry[:2] for s in samples])
+        assert sides.min() >= 11
+        assert sides.max() <= 34
+        assert (sides != 32).any(axis=1).mean() == pytest.approx(0.5, abs=0.1)
+    with pytest.raises(ValueError, match="magnified_prob: only in marks stages"):
+        make_stage(magnified_prob=0.1)
 
 
 def test_regimes_come_as_often_as_the_stage_says(sizes: dict[int, Builds]) -> None:

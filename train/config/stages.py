@@ -29,6 +29,8 @@ class StageConfig(Config, frozen=True, kw_only=True):
         critic_alone_steps: So many steps the projected critic learns and doesn't count yet.
         whole_prob: Probability that a photograph is shrunk nearly whole to `size_px`.
         native_prob: Probability of a crop at native resolution; otherwise a scale in between.
+        magnified_prob: In a marks stage, probability of a smaller crop, magnified: of an old
+            scratch many scans show a soft line, several pixels wide.
         aspect_frac: In a colour stage, photographs are stretched along one side by up to this much;
             their sources may have been squashed.
         recolor_prob: In a colour stage, probability that the thing under a sample's first hint has
@@ -65,6 +67,7 @@ class StageConfig(Config, frozen=True, kw_only=True):
     critic_alone_steps: Annotated[int, msgspec.Meta(ge=0)] = 0
     whole_prob: Fraction = 0.5
     native_prob: Fraction = 0.3
+    magnified_prob: Fraction = 0.0
     aspect_frac: Annotated[float, msgspec.Meta(ge=0, le=0.5)] = 0.0
     recolor_prob: Fraction = 0.0
     frozen_blocks: Annotated[int, msgspec.Meta(ge=0)] = 0
@@ -77,8 +80,10 @@ class StageConfig(Config, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Refuse probabilities that exceed one together, and what is for other stages."""
-        if self.whole_prob + self.native_prob > 1:
-            raise ValueError("whole_prob and native_prob exceed 1 together")
+        if self.whole_prob + self.native_prob + self.magnified_prob > 1:
+            raise ValueError("whole_prob, native_prob and magnified_prob exceed 1 together")
+        if self.magnified_prob and not self.is_marks:
+            raise ValueError("magnified_prob: only in marks stages")
         if self.aspect_frac and not self.is_color:
             raise ValueError("aspect_frac: only in colour stages")
         if self.recolor_prob and not self.is_color:

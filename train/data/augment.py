@@ -2,7 +2,7 @@
 
 The network is run twice on a photograph, on a reduced copy and at native resolution; so it must
 learn from both: photographs shrunk nearly whole, and crops whose pixels are untouched. As there,
-nothing is ever magnified.
+nothing is magnified, but where marks are to be found however soft they are.
 
 Averaging areas at an odd ratio costs OpenCV more time than decoding the photograph. So half of the
 whole photographs aren't cropped, and the decoder itself shrinks them; crops are decoded as small as
@@ -37,6 +37,9 @@ _UNCROPPED_FRAC = 0.5
 # Sides of a crop; the sources' own sides were squashed by about this much.
 _ASPECT_RANGE = (0.8, 1.25)
 _REDUCTIONS = (8, 4, 2, 1)
+# By how much what is to be soft is magnified at most, and the sides of the crop.
+_MAX_MAGNIFICATION = 2.5
+_MAGNIFIED_ASPECT_RANGE = (0.9, 1.1)
 
 
 class Changed(NamedTuple):
@@ -104,7 +107,8 @@ def plan_regimes(stage: StageConfig, short_px: int) -> list[Regime]:
     if side_px > size_px:
         uncropped.append(_resize(size_px))
     native = [A.RandomCrop(height=size_px, width=size_px)]
-    between_prob = 1 - stage.whole_prob - stage.native_prob
+    between_prob = 1 - stage.whole_prob - stage.native_prob - stage.magnified_prob
+    magnified = _build(stage.magnified_prob, [_crop_small(size_px, short_px)])
     # The shorter side of a crop is then the stage's size.
     min_frac = _ASPECT_RANGE[1] * (size_px / short_px) ** 2
     if min_frac >= 1:
@@ -120,6 +124,7 @@ def plan_regimes(stage: StageConfig, short_px: int) -> list[Regime]:
             *_build_crops(cropped_prob, size_px, short_px, max(min_frac, _WHOLE_MIN_FRAC)),
             *_build_crops(between_prob, size_px, short_px, min_frac),
         ]
+    regimes.append(magnified)
     return [replace(regime, aspect_frac=stage.aspect_frac) for regime in regimes if regime.prob > 0]
 
 
@@ -164,6 +169,18 @@ def _build_crops(prob: float, size_px: int, short_px: int, min_frac: float) -> l
             share = (high - low) / (1 - min_frac)
             regimes.append(_build(prob * share, [crop, _resize(size_px)], reduce))
     return regimes
+
+
+def _crop_small(size_px: int, short_px: int) -> Any:
+    """Crops whose sides are smaller than the stage's, brought to it."""
+    largest = (size_px / short_px) ** 2
+    return A.RandomResizedCrop(
+        size=(size_px, size_px),
+        scale=(largest / _MAX_MAGNIFICATION**2, largest),
+        ratio=_MAGNIFIED_ASPECT_RANGE,
+        interpolation=cv2.INTER_CUBIC,
+        mask_interpolation=cv2.INTER_LINEAR,
+    )
 
 
 def _resize(size_px: int) -> Any:
