@@ -15,7 +15,7 @@ from train.sliding import max_around, mean_around
 _GATE_STRETCH = 0.05
 # Up to the first probability there can be no mark, or surely is none; from the second on there can
 # be, or surely is.
-_POSSIBLE, _SURE = (0.15, 0.3), (0.45, 0.65)
+_POSSIBLE, _SURE = (0.35, 0.55), (0.75, 0.92)
 # From sure marks possible ones are followed so many steps of a cell of 2 x 2 pixels, over gaps of a
 # pixel: 48 px, less than the tiles' margin.
 _NUM_STEPS = 24
