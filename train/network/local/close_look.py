@@ -47,7 +47,36 @@ _MARKS_BIAS = -4.0
 _NATIVE_REACH_PX = 8
 
 
-class FoldedUNet(nn.Module):
+class _UNet(nn.Module):
+    """What U-Nets share, whatever their stem: layers by scale, the finest first."""
+
+    def __init__(
+        self,
+        stem: nn.Conv2d,
+        widths: tuple[int, ...],
+        encoder_blocks: tuple[int, ...],
+        decoder_blocks: tuple[int, ...],
+    ) -> None:
+        """Build it with random weights; see `GeneratorConfig` for what the lists mean."""
+        super().__init__()
+        num_up = len(widths) - 1
+        self.stem = stem
+        self.encoder = nn.ModuleList(map(stack_blocks, widths, encoder_blocks))
+        self.down = nn.ModuleList(
+            nn.Conv2d(widths[i], widths[i + 1], 3, stride=2, padding=1) for i in range(num_up)
+        )
+        self.up = nn.ModuleList(nn.Conv2d(widths[i + 1], widths[i], 1) for i in range(num_up))
+        self.decoder = nn.ModuleList(map(stack_blocks, widths[:-1], decoder_blocks))
+
+    def encode(self, finest: Tensor) -> list[Tensor]:
+        """Features of every scale on the way down, from those of the finest; these first."""
+        skips = [finest]
+        for down, blocks in zip(self.down, self.encoder[1:], strict=True):
+            skips.append(blocks(down(skips[-1])))
+        return skips
+
+
+class FoldedUNet(_UNet):
     """A U-Net that begins at half resolution.
 
     Its stem folds and convolves at once: a layer of 6 x 6 pixels that moves by two is one of 3 x 3
@@ -62,22 +91,12 @@ class FoldedUNet(nn.Module):
         decoder_blocks: tuple[int, ...],
     ) -> None:
         """Build it with random weights; see `GeneratorConfig` for what the lists mean."""
-        super().__init__()
-        num_up = len(widths) - 1
-        self.stem = nn.Conv2d(num_in, widths[0], 6, stride=2, padding=2)
-        self.encoder = nn.ModuleList(map(stack_blocks, widths, encoder_blocks))
-        self.down = nn.ModuleList(
-            nn.Conv2d(widths[i], widths[i + 1], 3, stride=2, padding=1) for i in range(num_up)
-        )
-        self.up = nn.ModuleList(nn.Conv2d(widths[i + 1], widths[i], 1) for i in range(num_up))
-        self.decoder = nn.ModuleList(map(stack_blocks, widths[:-1], decoder_blocks))
+        stem = nn.Conv2d(num_in, widths[0], 6, stride=2, padding=2)
+        super().__init__(stem, widths, encoder_blocks, decoder_blocks)
 
     def forward(self, seen: Tensor) -> list[Tensor]:
         """Features of (N, num_in, H, W), the finest first: (N, widths[i], H / 2^(i+1), ...)."""
-        skips = [self.encoder[0](self.stem(seen))]
-        for down, blocks in zip(self.down, self.encoder[1:], strict=True):
-            skips.append(blocks(down(skips[-1])))
-        return _decode(skips, self.up, self.decoder)
+        return _decode(self.encode(self.encoder[0](self.stem(seen))), self.up, self.decoder)
 
 
 class MarksNetwork(nn.Module):
@@ -141,9 +160,7 @@ class RefiningNetwork(nn.Module):
         self.unet = FoldedUNet(4, widths, config.encoder_blocks, config.decoder_blocks)
         self.out = nn.Conv2d(widths[0], 12, 3, padding=1)
         self.tone_out = nn.Conv2d(widths[self.tone_scale], 12, 1)
-        for layer in (self.out, self.tone_out):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]  # Conv2d's default bias
+        _begin_at_zero(self.out, self.tone_out)
 
     def forward(
         self, filled: Tensor, original: Tensor, gate: Tensor, num_strips: int
@@ -164,7 +181,7 @@ class RefiningNetwork(nn.Module):
         return residual, self.tone_out(features[self.tone_scale])
 
 
-class NativeRefiningNetwork(nn.Module):
+class NativeRefiningNetwork(_UNet):
     """Refines at native resolution; before training it changes nothing.
 
     But for the marks, it is the U-Net with two decoders (unet.py), and may begin with its weights.
@@ -173,22 +190,14 @@ class NativeRefiningNetwork(nn.Module):
 
     def __init__(self, config: GeneratorConfig) -> None:
         """Build it with random weights."""
-        super().__init__()
-        widths, self.tone_scale = (config.native_width, *config.widths), config.tone_scale
-        num_up = len(widths) - 1
-        self.stem = nn.Conv2d(7, widths[0], 3, padding=1)
-        self.encoder = nn.ModuleList(map(stack_blocks, widths, (1, *config.encoder_blocks)))
-        self.down = nn.ModuleList(
-            nn.Conv2d(widths[i], widths[i + 1], 3, stride=2, padding=1) for i in range(num_up)
-        )
-        self.up = nn.ModuleList(nn.Conv2d(widths[i + 1], widths[i], 1) for i in range(num_up))
-        self.decoder = nn.ModuleList(map(stack_blocks, widths[:-1], (1, *config.decoder_blocks)))
+        widths = (config.native_width, *config.widths)
+        stem = nn.Conv2d(7, widths[0], 3, padding=1)
+        super().__init__(stem, widths, (1, *config.encoder_blocks), (1, *config.decoder_blocks))
+        self.tone_scale = config.tone_scale
         self.paint_norm = ChannelNorm(widths[0])
         self.paint_out = nn.Conv2d(widths[0], 3, 3, padding=1)
         self.tone_out = nn.Conv2d(config.widths[self.tone_scale], 12, 1)
-        for layer in (self.paint_out, self.tone_out):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]  # Conv2d's default bias
+        _begin_at_zero(self.paint_out, self.tone_out)
 
     def forward(
         self, filled: Tensor, original: Tensor, gate: Tensor, num_strips: int
@@ -207,10 +216,8 @@ class NativeRefiningNetwork(nn.Module):
 
         planes = [(filled, 1), (original, 1), (gate, 1)]
         finest = run_in_strips(look, num_strips, _NATIVE_REACH_PX, *planes)
-        skips = [self.encoder[1](self.down[0](finest))]
-        for down, blocks in zip(self.down[1:], self.encoder[2:], strict=True):
-            skips.append(blocks(down(skips[-1])))
-        features = _decode(skips, self.up[1:], self.decoder[1:])
+        coarser = self.encode(finest)[1:]
+        features = _decode(coarser, self.up[1:], self.decoder[1:])
         planes = [(finest, 1), (features[0], 2)]
         residual = run_in_strips(paint, num_strips, _NATIVE_REACH_PX, *planes)
         return residual, self.tone_out(features[self.tone_scale])
@@ -265,6 +272,13 @@ class CloseLook(nn.Module):
 
         planes = [(filled, 1), (residual.float(), 1), (tones.float(), scale)]
         return run_in_strips(adjust_tone, self.num_strips, scale, *planes), logits
+
+
+def _begin_at_zero(*layers: nn.Conv2d) -> None:
+    """Let layers answer zero before training."""
+    for layer in layers:
+        nn.init.zeros_(layer.weight)
+        nn.init.zeros_(layer.bias)  # type: ignore[arg-type]  # Conv2d's default bias
 
 
 def _decode(
