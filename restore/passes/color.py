@@ -2,7 +2,8 @@
 
 They are found in luma at two scales. Seen small, a photograph shows what it is of; seen twice as
 large, what its things are: hands and hats among them, a few pixels wide in the small copy. So fine
-colours are taken from the larger copy, and what varies slowly from the small one.
+colours are taken from the larger copy, and what varies slowly from the small one. Both copies are
+restored first: a crack that is still there is taken for the outline of a thing.
 """
 
 from __future__ import annotations
@@ -12,8 +13,6 @@ import numpy as np
 
 from restore.engine.network import LOOK_MAX_PX, Network
 from restore.passes.fusion import Floats, LaidColor, fit_to_luma
-from restore.passes.source import RowSource, SourcePixels
-from restore.ycc import LUMA_WEIGHTS
 
 FINER = 2
 """How much larger the second copy is, if the photograph has the pixels."""
@@ -25,34 +24,11 @@ _SLOW_EPS = 0.01
 _PROBE, _FAR, _NEAR = 0.12, 0.3, 0.7
 
 
-def find_luma(
-    source: RowSource, reduced: Floats, restored: Floats, marks: Floats, side_px: int
-) -> Floats:
-    """The luma in which colours are looked for: of a finer copy, if the photograph gives one.
-
-    It is changed as the reduced copy was; where there are marks, it is what took their place there.
-
-    Args:
-        source: The photograph.
-        reduced: (h, w, 3) its copy.
-        restored: (h, w, 3) what the network made of that.
-        marks: (h, w) in [0, 1].
-        side_px: Short side that the finer copy should have.
-    """
-    mended = restored @ LUMA_WEIGHTS
-    height, width = source.height, source.width
+def size_finer(height: int, width: int, color_px: int) -> tuple[int, int]:
+    """Rows and columns of the copy of a photograph that shows its things, never enlarged."""
+    side_px = FINER * color_px
     scale = max(min(height, width) / side_px, max(height, width) / LOOK_MAX_PX, 1.0)
-    fine = (round(height / scale), round(width / scale))
-    if fine[0] <= len(mended):
-        return mended
-    hidden = _enlarge(cv2.dilate(marks, np.ones((3, 3), np.uint8)), *fine)  # type: ignore[arg-type]
-    luma = SourcePixels(source).to_photo(source.reduced(*fine)) @ LUMA_WEIGHTS
-    luma += _enlarge(mended - reduced @ LUMA_WEIGHTS, *fine)
-    return luma + hidden * (_enlarge(mended, *fine) - luma)
-
-
-def _enlarge(plane: Floats, height: int, width: int) -> Floats:
-    return cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.float32)
+    return round(height / scale), round(width / scale)
 
 
 def lay_color(
@@ -69,7 +45,7 @@ def lay_color(
 
     Args:
         network: That takes hints.
-        luma: (h, w) in [0, 1], from `find_luma`.
+        luma: (h, w) in [0, 1], of a restored copy.
         hints: (h, w, 3), from `restore.hints.paint_hints`.
         own_color: Of the photograph, from `measure_own_color`.
         size: Rows and columns of the copy.

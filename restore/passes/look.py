@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from restore.engine.network import Network
 from restore.errors import RestoreError
 from restore.hints import Hint, paint_hints
-from restore.passes.color import FINER, find_luma, lay_color
+from restore.passes.color import lay_color, size_finer
 from restore.passes.fusion import Floats, GlobalPass
 from restore.passes.local import Band, restore_bands
 from restore.passes.marks import (
@@ -26,7 +26,7 @@ from restore.passes.marks import (
 )
 from restore.passes.source import RowSource, SourcePixels
 from restore.passes.windows import Cutting
-from restore.ycc import measure_own_color
+from restore.ycc import LUMA_WEIGHTS, measure_own_color
 
 # Short side of the reduced copy for the global pass, and the area it may have.
 GLOBAL_SIDE_PX = 256
@@ -105,13 +105,34 @@ def look_at(
     own_color = measure_own_color(reduced, find_unmarked(marks))
     laid = None
     if network.takes_hints and (own_color < 1 or hints):
-        luma = find_luma(source, reduced, restored, marks, FINER * network.color_px)
+        luma = _find_luma(network, source, grid, restored, given)
         painted = paint_hints(hints, *luma.shape, of=(height, width)) if hints else None
         laid = lay_color(network, luma, painted, own_color, small)
     whole = GlobalPass(
         reduced, restored, marks, own_color=own_color, height=height, width=width, laid=laid
     )
     return Look(own_color, grid, whole, wide, scale, given)
+
+
+def _find_luma(
+    network: Network, source: RowSource, grid: Floats, restored: Floats, given: EditedMarks | None
+) -> Floats:
+    """The luma in which colours are looked for: of a finer copy, if the photograph gives one.
+
+    Args:
+        network: That takes hints.
+        source: The photograph.
+        grid: From `Network.look`.
+        restored: (h, w, 3) the reduced copy, as it was restored.
+        given: What the user says of the marks.
+    """
+    size = size_finer(source.height, source.width, network.color_px)
+    if size[0] > len(restored):
+        copy = SourcePixels(source).to_photo(source.reduced(*size))
+        known = None if given is None else given.added.whole(*size)
+        restored, _ = _restore_copy(network, copy, grid, known)
+    luma: Floats = restored @ LUMA_WEIGHTS
+    return luma
 
 
 def _restore_copy(

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 from still_network import StillNetwork
 
 from restore.engine.specks import calm_specks
-from restore.passes.color import find_luma, join_scales, lay_color
+from restore.passes.color import join_scales, lay_color, size_finer
+from restore.passes.look import look_at
 from restore.restorer import ArraySource
 
 SIDE_PX = 128
@@ -70,32 +70,44 @@ def test_slow_colors_end_at_outlines() -> None:
     assert joined[16:-16, edge + 1 :, 1].min() > 0.15
 
 
-def test_luma_has_the_detail_of_the_photograph_and_no_marks() -> None:
-    """The finer copy is adjusted as the reduced one was; what marks hid is as it was mended."""
-    stripes = np.tile(np.array([100, 140], np.uint8), 256)[:, None]
-    photo = np.repeat(stripes.repeat(512, 1)[..., None], 3, axis=2)
-    photo[200:240, 200:240] = 255
-    reduced = cv2.resize(photo, (128, 128), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    marks = np.zeros((128, 128), np.float32)
-    marks[50:60, 50:60] = 1
-    restored = np.full((128, 128, 3), 0.5, np.float32)
-    luma = find_luma(ArraySource(photo), reduced, restored, marks, 512)
-    assert luma.shape == (512, 512)
-    np.testing.assert_allclose(luma[200:240, 200:240], 0.5, atol=0.01)
-    expected = 0.5 + np.array([-20, 20]) / 255
-    np.testing.assert_allclose(luma[100:150, 100].reshape(-1, 2), [expected] * 25, atol=0.01)
-
-
-@pytest.mark.parametrize(("size", "expected"), [((100, 80), (100, 80)), ((2000, 400), (1024, 205))])
-def test_luma_is_never_enlarged_nor_longer_than_networks_take(
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((100, 80), (100, 80)), ((700, 900), (512, 658)), ((2000, 400), (1024, 205))],
+)
+def test_finer_copy_is_never_enlarged_nor_longer_than_networks_take(
     size: tuple[int, int], expected: tuple[int, int]
 ) -> None:
-    """Of a small photograph it is the restored copy's; a long one's is bounded by its length."""
-    photo = np.full((*size, 3), 128, np.uint8)
-    small = size if size[0] == 100 else (500, 100)
-    copy = np.full((*small, 3), 0.5, np.float32)
-    marks = np.zeros(small, np.float32)
-    assert find_luma(ArraySource(photo), copy, copy, marks, 512).shape == expected
+    """Its short side is twice that of what colours are first looked for in, if both allow it."""
+    assert size_finer(*size, 256) == expected
+
+
+class Mender(StillNetwork):
+    """Takes all that is white for marks, and greys it; notes in what luma it lays colours."""
+
+    def __init__(self) -> None:
+        self.seen: list[np.ndarray] = []
+
+    def repair(self, photo: np.ndarray, *_: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Grey instead of white."""
+        marks = (photo.min(2) > 0.99).astype(np.float32)
+        return np.where(marks[..., None] > 0, np.float32(0.5), photo), marks
+
+    def lay_color(self, luma: np.ndarray, *args: Any, **options: Any) -> np.ndarray:
+        """Lay no colours."""
+        self.seen.append(luma)
+        return super().lay_color(luma, *args, **options)
+
+
+def test_colors_are_looked_for_where_fine_marks_are_mended() -> None:
+    """A crack too thin for the reduced copy is found in the finer one, whose detail stays."""
+    stripes = np.repeat(np.tile(np.array([90, 140], np.uint8), 256), 2)[:, None]
+    photo = np.repeat(stripes.repeat(1024, 1)[..., None], 3, axis=2)
+    photo[:, 512:514] = 255
+    network = Mender()
+    look_at(network, ArraySource(photo))  # type: ignore[arg-type]
+    assert {luma.shape for luma in network.seen} == {(512, 512)}
+    np.testing.assert_allclose(network.seen[0][:, 256], 0.5, atol=0.01)
+    np.testing.assert_allclose(network.seen[0][:, 9], np.tile([90, 140], 256) / 255, atol=0.01)
 
 
 class Sides(StillNetwork):
