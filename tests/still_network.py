@@ -9,7 +9,8 @@ class StillNetwork:
 
     alignment = 8
     takes_hints = True
-    sees_wide_marks = False
+    has_close_look = False
+    repairs_neutral = False
     color_px = 256
     device = "cpu"
 

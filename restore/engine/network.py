@@ -116,14 +116,14 @@ class Network:
         return COLOR in self._sessions
 
     @property
-    def sees_wide_marks(self) -> bool:
-        """Whether `repair` finds wide marks, too: whether the weights have a close look."""
+    def has_close_look(self) -> bool:
+        """Whether `repair` has a close look: finds wide marks, too, and doubts as it is told."""
         return bool(self.metadata.config.get("marks_widths"))
 
     @property
     def repairs_neutral(self) -> bool:
         """Whether photographs without colours are repaired without toning, and coloured after."""
-        return self.sees_wide_marks and self.takes_hints
+        return self.has_close_look and self.takes_hints
 
     def look(self, reduced: Floats) -> Floats:
         """Settle a photograph's tone and colour from a reduced copy of the whole.
@@ -198,7 +198,7 @@ class Network:
             grid: (12, h', w') of the whole photograph, from `look`.
             place: (h, h') and (w, w') weights of the grid's cells in the window's rows and columns,
                 from `weigh_cells`.
-            known_marks: (h, w) in [0, 1]; None: nothing is known.
+            known_marks: (h, w) in [-1, 1]; below 0: doubt. None: nothing is known.
 
         Returns:
             Restored (h, w, 3), not clipped, and how far each pixel was taken for a mark and filled

@@ -289,6 +289,7 @@ def fuse(
     *,
     y0: int,
     own_color: float,
+    repairs_neutral: bool,
 ) -> Floats:
     """Apply the wanted part of each aspect's change to some rows.
 
@@ -302,6 +303,8 @@ def fuse(
         whole: The global pass; None where the local pass saw the photograph as a whole.
         y0: First of the rows.
         own_color: From `measure_own_color`.
+        repairs_neutral: Whether what is laid on a photograph without colours is no part of
+            `change`: then all that changes in its chroma is toning.
 
     Returns:
         (h, W, 3) sRGB; equal to `photo` where nothing changes.
@@ -321,8 +324,9 @@ def fuse(
     applied = np.empty_like(change)
     applied[..., 0] = weights.tone * tone
     applied[..., 0] += (weights.repair * marks + weights.denoise * grain) * detail[..., 0]
-    # In a photograph that stays monochrome, mended places must not become coloured.
-    mended = weights.repair * max(own_color, weights.color)
+    # In a photograph that stays monochrome, mended places must not become coloured; but a white
+    # scratch on a brown print becomes brown.
+    mended = weights.repair * max(float(repairs_neutral), own_color, weights.color)
     applied[..., 1:] = weights.color * chroma + mended * marks[..., None] * detail[..., 1:]
     if whole is None or whole.bends:
         _keep_plausible(own[..., 1:], applied[..., 1:])

@@ -76,7 +76,7 @@ def restore_bands(
         network: Repairs windows.
         pixels: The photograph.
         grid: (12, h', w') from `Network.look`.
-        known: Marks that are known already.
+        known: What the network is told of marks; None: nothing.
         cutting: How the photograph is cut.
         tile_px: Side of a tile; halved when memory runs out.
 

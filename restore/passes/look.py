@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,8 +22,10 @@ from restore.passes.marks import (
     KnownMarks,
     Marks,
     MarksArray,
+    doubt_marks,
     find_unmarked,
     find_wide,
+    tell_marks,
 )
 from restore.passes.source import RowSource, SourcePixels
 from restore.passes.windows import Cutting
@@ -31,6 +34,8 @@ from restore.ycc import LUMA_WEIGHTS, measure_own_color
 # Short side of the reduced copy for the global pass, and the area it may have.
 GLOBAL_SIDE_PX = 256
 _GLOBAL_AREA_PX = 1_000_000
+# So much enlarged, photographs of one pass show which of their marks are none.
+_ENLARGED = 1.5
 # Up to this much larger than the reduced copy, the local pass sees the photograph as a whole, and
 # if it has colours, that is all; colours laid on others are evened out by a global pass.
 _ONE_PASS_SCALE = 1.5
@@ -48,6 +53,8 @@ class Look:
         wide: Marks that escape the local pass.
         scale: Pixels of the photograph per pixel of the copy.
         given: What the user says of the marks.
+        doubt: (H, W), from `doubt_marks`; None: nothing is doubted.
+        repairs_neutral: From `Network`.
     """
 
     own_color: float
@@ -56,6 +63,13 @@ class Look:
     wide: KnownMarks | None
     scale: float
     given: EditedMarks | None = None
+    doubt: Floats | None = None
+    repairs_neutral: bool = False
+
+    @property
+    def told(self) -> Marks | None:
+        """What the network is told of marks before the local pass looks."""
+        return tell_marks(self.known, self.doubt)
 
     @property
     def known(self) -> list[KnownMarks]:
@@ -64,12 +78,13 @@ class Look:
         return given if self.wide is None else [*given, self.wide]
 
     def part(self, top: int, left: int, width: int) -> Look:
-        """What it tells of a part of the photograph, whose first row is `top`."""
+        """What it tells those who fuse a part of the photograph, whose first row is `top`."""
         return replace(
             self,
             whole=None if self.whole is None else self.whole.part(top, left, width),
             wide=None if self.wide is None else self.wide.part(top, left, width),
             given=None if self.given is None else self.given.part(top, left, width),
+            doubt=None,
         )
 
 
@@ -96,12 +111,14 @@ def look_at(
     if hints and not network.takes_hints:
         raise RestoreError(NO_HINTS.format(network.metadata.name))
     grid = network.look(reduced)
+    doubt = _find_doubt(network, reduced, grid) if one_pass and network.has_close_look else None
+    look = Look(own_color, grid, None, None, scale, given, doubt, network.repairs_neutral)
     if one_pass and own_color == 1 and not hints:
-        return Look(own_color, grid, None, None, scale, given)
-    copy_known = None if given is None else given.added.whole(*small)
-    restored, marks = _restore_copy(network, reduced, grid, copy_known)
-    wide = None if network.sees_wide_marks else find_wide(marks, height, width)
-    marks = marks if copy_known is None else np.maximum(marks, copy_known)
+        return look
+    known = None if given is None else given.added.whole(*small)
+    restored, marks = _restore_copy(network, reduced, grid, known, doubt)
+    wide = None if network.has_close_look else find_wide(marks, height, width)
+    marks = marks if known is None else np.maximum(marks, known)
     own_color = measure_own_color(reduced, find_unmarked(marks))
     laid = None
     if network.takes_hints and (own_color < 1 or hints):
@@ -111,7 +128,16 @@ def look_at(
     whole = GlobalPass(
         reduced, restored, marks, own_color=own_color, height=height, width=width, laid=laid
     )
-    return Look(own_color, grid, whole, wide, scale, given)
+    return replace(look, own_color=own_color, whole=whole, wide=wide)
+
+
+def _find_doubt(network: Network, photo: Floats, grid: Floats) -> Floats:
+    """How far what is found in a small photograph (H, W, 3) is to be doubted: (H, W)."""
+    height, width = photo.shape[:2]
+    size = (round(width * _ENLARGED), round(height * _ENLARGED))
+    larger = cv2.resize(photo, size, interpolation=cv2.INTER_CUBIC).clip(0, 1)
+    _, marks = _restore_copy(network, larger, grid, None)
+    return doubt_marks(marks, height, width)
 
 
 def _find_luma(
@@ -136,13 +162,17 @@ def _find_luma(
 
 
 def _restore_copy(
-    network: Network, reduced: Floats, grid: Floats, known: Floats | None
+    network: Network,
+    reduced: Floats,
+    grid: Floats,
+    known: Floats | None,
+    doubt: Floats | None = None,
 ) -> tuple[Floats, Floats]:
     """A reduced copy restored (h, w, 3), and its marks (h, w)."""
-    marks: Marks | None = None if known is None else MarksArray(known)
+    told = tell_marks([] if known is None else [MarksArray(known)], doubt)
     pixels = _CopyPixels(reduced)
     cutting = Cutting.of(pixels.height, pixels.width, network.alignment)
-    events = restore_bands(network, pixels, grid, marks, cutting, tile_px=max(reduced.shape[:2]))
+    events = restore_bands(network, pixels, grid, told, cutting, tile_px=max(reduced.shape[:2]))
     bands = [band for band in events if isinstance(band, Band)]
     restored = np.concatenate([band.restored for band in bands]).astype(np.float32)
     return restored / np.float32(65535), np.concatenate([band.marks for band in bands])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import copy
 from typing import Any, NamedTuple, Protocol
 
@@ -19,13 +20,15 @@ Floats = NDArray[np.float32]
 _WIDE_PROB, _WIDE_RIMS_PROB = 0.75, 0.15
 # From this opacity on a mark hides what is there.
 _HIDING_OPACITY = 0.1
+# Two of the network's logits (docs/experiments.md, 50).
+_DOUBT = 0.125
 
 
 class Marks(Protocol):
-    """Where damage is known to be."""
+    """Where damage is known to be, and where what looks like it isn't."""
 
     def rows(self, y0: int, y1: int) -> Floats:
-        """(y1 - y0, W) in [0, 1]."""
+        """(y1 - y0, W) in [-1, 1]."""
 
 
 class KnownMarks:
@@ -105,28 +108,49 @@ class EditedMarks(NamedTuple):
         return EditedMarks(self.added.part(top, left, width), erased)
 
 
-class ManyMarks:
-    """Several maps at once."""
+class ToldMarks:
+    """What the network is told of marks: several maps at once, and where it is to doubt its own."""
 
-    def __init__(self, *maps: KnownMarks) -> None:
-        """Take one map or more."""
-        self._maps = maps
+    def __init__(self, maps: Sequence[Marks], doubt: Floats | None = None) -> None:
+        """Take maps of a photograph, and (H, W) doubt in [0, 1]; one map, or doubt, at least."""
+        self._maps, self._doubt = maps, doubt
 
     def rows(self, y0: int, y1: int) -> Floats:
-        """(y1 - y0, W) in [0, 1]."""
-        return np.maximum.reduce([marks.rows(y0, y1) for marks in self._maps])
+        """(y1 - y0, W) in [-1, 1]: doubt is negative, and ends where a mark is known."""
+        told = [marks.rows(y0, y1) for marks in self._maps]
+        if self._doubt is None:
+            return np.maximum.reduce(told)
+        doubt = -self._doubt[y0:y1]
+        for known in told:
+            doubt = np.where(known > 0, np.maximum(known, doubt), doubt)
+        return doubt
+
+
+def tell_marks(maps: Sequence[Marks], doubt: Floats | None) -> Marks | None:
+    """What the network is told of marks; None: nothing."""
+    return ToldMarks(maps, doubt) if maps or doubt is not None else None
 
 
 class MarksArray:
     """A map of the photograph's own size."""
 
     def __init__(self, marks: Floats) -> None:
-        """Take (H, W) in [0, 1]."""
+        """Take (H, W) in [-1, 1]."""
         self._marks = marks
 
     def rows(self, y0: int, y1: int) -> Floats:
-        """(y1 - y0, W) in [0, 1]."""
+        """(y1 - y0, W) in [-1, 1]."""
         return self._marks[y0:y1]
+
+
+def doubt_marks(marks: Floats, height: int, width: int) -> Floats:
+    """Doubt of all but the marks (h, w) that were found in an enlarged copy: (height, width).
+
+    Enlarged, eyes and collars of a small face are no longer as thin as cracks are.
+    """
+    found = cv2.resize(marks, (width, height), interpolation=cv2.INTER_AREA) > _HIDING_OPACITY
+    near = cv2.dilate(found.astype(np.uint8), np.ones((7, 7), np.uint8))
+    return _DOUBT * (1 - near.astype(np.float32))
 
 
 def find_unmarked(marks: Floats) -> NDArray[np.bool_]:

@@ -14,7 +14,6 @@ from restore.events import Progress
 from restore.passes.fusion import CELL_REDUCED_PX, Floats
 from restore.passes.local import Band, restore_tile
 from restore.passes.look import Look
-from restore.passes.marks import ManyMarks
 from restore.passes.run import RestoredRows, fuse_said
 from restore.passes.source import RowSource, SourcePixels
 from restore.passes.windows import Cutting, Tile
@@ -68,10 +67,9 @@ def ask_part(
     rows = _Rows(source.open_rows(), min(w.min() for w in windows), max(w.max() for w in windows))
     shape = (outer.y1 - outer.y0, outer.x1 - outer.x0)
     restored, marks = np.empty((*shape, 3), np.uint16), np.empty(shape, np.float32)
-    known = ManyMarks(*look.known) if look.known else None
     pixels = SourcePixels(source)
     for number, tile in enumerate(tiles):
-        part, found = restore_tile(network, pixels, rows, look.grid, known, cutting, tile)
+        part, found = restore_tile(network, pixels, rows, look.grid, look.told, cutting, tile)
         to, of = _overlap(tile, outer)
         restored[to], marks[to] = part[of], found[of]
         yield Progress((number + 1) / len(tiles))

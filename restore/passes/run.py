@@ -21,7 +21,7 @@ from restore.passes.fusion import (
 from restore.passes.grain import Grain
 from restore.passes.local import Band, restore_bands
 from restore.passes.look import Look, look_at
-from restore.passes.marks import EditedMarks, ManyMarks
+from restore.passes.marks import EditedMarks
 from restore.passes.source import RowSource, SourcePixels
 from restore.passes.windows import Cutting
 from restore.scan.profiles import ColorSpace, scale_to_samples
@@ -95,7 +95,7 @@ def ask(
         network,
         SourcePixels(source),
         look.grid,
-        ManyMarks(*look.known) if look.known else None,
+        look.told,
         Cutting.of(height, width, network.alignment),
         tile_px=tile_px,
     )
@@ -204,6 +204,7 @@ class _Fusion:
                 self.look.whole,
                 y0=y0,
                 own_color=self.look.own_color,
+                repairs_neutral=self.look.repairs_neutral,
             )
             if self.grain is not None:
                 grain = self.grain.rows(self.top + y0, fused, left=self.left)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -167,7 +168,8 @@ class BarPainter:
 
     alignment = 8
     takes_hints = False
-    sees_wide_marks = False
+    has_close_look = False
+    repairs_neutral = False
 
     def look(self, reduced: np.ndarray) -> np.ndarray:
         """Settle nothing."""
@@ -199,10 +201,39 @@ def test_mark_too_wide_for_the_local_pass_is_repaired() -> None:
     assert np.abs(restored[304:320, 204:496].astype(int) - 102).max() <= 30
     assert (marks[340:] == 0).all()
     sees_all = BarPainter()
-    sees_all.sees_wide_marks = True
+    sees_all.has_close_look = True
     [*rows, _] = Restorer(sees_all, tile_px=256).restore_rows(ArraySource(photo))  # type: ignore[arg-type]
     found = np.concatenate([r.marks for r in rows if isinstance(r, RestoredRows)])
     assert (found == 0).all()
+
+
+class NeutralPainter(BarPainter):
+    """Takes toning away, and paints as before."""
+
+    has_close_look = True
+    repairs_neutral = True
+
+    def repair(self, window: np.ndarray, *args: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Paint the bars of a grey copy."""
+        painted, marks = super().repair(window, *args)
+        grey = cv2.cvtColor(np.ascontiguousarray(painted, np.float32), cv2.COLOR_RGB2GRAY)
+        return grey[..., None].repeat(3, axis=2), marks
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_mended_place_of_a_brown_print_is_brown(size: int) -> None:
+    """A white bar takes the toning around it, where the photograph stays as brown as it is."""
+    photo = np.full((200 * size, 260 * size, 3), (130, 100, 70), np.uint8)
+    photo[60:68, 40:220] = 255
+    restored = (
+        Restorer(NeutralPainter(), tile_px=256)  # type: ignore[arg-type]
+        .restore(photo, RestoreSettings(colorize=False))
+        .restored.astype(int)
+    )
+    assert np.abs(restored[100:] - photo[100:]).max() <= 1
+    mended = restored[62:66, 60:200]
+    assert np.abs(mended[..., 0] - mended[..., 2] - 60).max() <= 6
+    assert np.abs(mended.mean(-1) - 102).max() <= 6
 
 
 def test_restorer_may_be_shared_between_threads() -> None:

@@ -301,6 +301,23 @@ def test_found_marks_are_filled_without_a_rim(monkeypatch: pytest.MonkeyPatch) -
     assert torch.equal(changed, found > 0)
 
 
+def test_doubted_marks_are_kept_unless_they_are_sure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two found lines the fainter is doubted away; where a mark is known, doubt has no say."""
+    generator = Generator(CLOSE_LOOK).eval()
+    photo, logits = torch.rand(1, 3, 64, 96), torch.full((1, 1, 64, 96), -8.0)
+    logits[..., 10:13, 10:80], logits[..., 40:43, 10:80] = 3.0, 8.0
+    monkeypatch.setattr(generator.close_look.marks_network, "forward", lambda *_: logits)
+    told = torch.full_like(logits, -0.125)  # two logits
+    told[..., 20:23, 10:80] = 1
+    with torch.inference_mode():
+        restored, found = generator(photo, told)
+        (undoubted, _) = generator(photo)
+    changed, before = ((r != photo).any(1)[0].any(1) for r in (restored, undoubted))
+    assert before.nonzero()[:, 0].tolist() == [10, 11, 12, 40, 41, 42]
+    assert changed.nonzero()[:, 0].tolist() == [19, 20, 21, 22, 23, 40, 41, 42]
+    assert found[0, 0, 11, 40] == 1
+
+
 def test_painting_does_not_move_the_marks() -> None:
     """What is restored has no say in what is called a mark: else marks would be what is hard."""
     generator = make_shaken_generator(CLOSE_LOOK).train()

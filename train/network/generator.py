@@ -97,8 +97,9 @@ class Generator(nn.Module):
 
         Args:
             photo: (N, 3, H, W) RGB in [0, 1]; H and W multiples of `alignment`.
-            known_marks: (N, 1, H, W) in [0, 1], where the caller knows of damage; painted over
-                besides what the network finds.
+            known_marks: (N, 1, H, W) in [-1, 1]. Positive where the caller knows of damage; it is
+                painted over besides what the network finds. Negative where that is to be doubted;
+                the close look alone listens to it.
             look: The wholes that they are parts of; None: they are whole.
 
         Returns:

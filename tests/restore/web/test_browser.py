@@ -126,7 +126,8 @@ def test_strength_changes_the_picture_without_the_network(browser: Any) -> None:
             self.network, self.num_asked = network, 0
             self.metadata, self.device = network.metadata, network.device
             self.alignment, self.takes_hints = network.alignment, network.takes_hints
-            self.sees_wide_marks = network.sees_wide_marks
+            self.has_close_look = network.has_close_look
+            self.repairs_neutral = network.repairs_neutral
             self.look = network.look
 
         def repair(self, *arguments: Any) -> Any:

@@ -43,6 +43,8 @@ from train.network.toning import make_neutral
 
 # Logit of the marks before training: 2 % everywhere, so the gate starts closed.
 _MARKS_BIAS = -4.0
+# What a known mark of -1 takes from the logit of what is found: no doubt is left.
+_DOUBT_LOGITS = 16.0
 # Rows around a row on which layers at native resolution depend, and more.
 _NATIVE_REACH_PX = 8
 
@@ -254,6 +256,8 @@ class CloseLook(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """See `train.network.generator.Generator.restore_locally`."""
         logits = self.marks_network(photo, original)  # (N, 1, H, W)
+        if known_marks is not None:
+            logits = logits + _DOUBT_LOGITS * known_marks.clamp(max=0)
         gate = self.open_gate(logits.detach())
         if known_marks is not None:
             gate = gate.maximum(find_hidden(known_marks))

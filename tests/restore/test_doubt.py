@@ -1,0 +1,67 @@
+"""Marks of small photographs: those that an enlarged copy doesn't show are doubted."""
+
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from still_network import StillNetwork
+
+from restore.passes.look import look_at
+from restore.passes.marks import EditedMarks, KnownMarks, ToldMarks
+from restore.restorer import ArraySource
+
+
+class ThinFinder(StillNetwork):
+    """Takes bright lines of up to four pixels for marks, as far as it isn't told to doubt them."""
+
+    has_close_look = True
+
+    def repair(self, photo: np.ndarray, *args: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Change nothing."""
+        bright = (photo.max(2) > 0.6).astype(np.uint8)
+        thin = bright - cv2.morphologyEx(bright, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+        told = args[2]
+        doubted = 0 if told is None else told < 0
+        return photo, (thin * (1 - doubted)).astype(np.float32)
+
+
+def draw_lines() -> np.ndarray:
+    """A dark photograph with a crack a pixel wide, and an eyebrow of four."""
+    photo = np.full((160, 200, 3), 60, np.uint8)
+    photo[40, 20:180] = photo[100:104, 60:90] = 255
+    return photo
+
+
+def test_small_photographs_doubt_what_an_enlarged_copy_does_not_show() -> None:
+    """The eyebrow, six pixels wide when enlarged, is doubted, and the crack isn't."""
+    look = look_at(ThinFinder(), ArraySource(draw_lines()))  # type: ignore[arg-type]
+    assert look.told is not None
+    told = look.told.rows(0, 160)
+    assert (told[40, 20:180] == 0).all()
+    assert (told[100:104, 60:90] == -0.125).all()
+    assert (told[20:30] == look.told.rows(20, 30)[:10]).all()
+
+
+@pytest.mark.parametrize(("has_close_look", "size"), [(False, 1), (True, 3)])
+def test_nothing_else_is_doubted(has_close_look: bool, size: int) -> None:
+    """Not what weights find that couldn't listen, nor marks of large photographs."""
+    network = ThinFinder()
+    network.has_close_look = has_close_look
+    photo = cv2.resize(draw_lines(), None, fx=size, fy=size, interpolation=cv2.INTER_NEAREST)
+    look = look_at(network, ArraySource(photo))  # type: ignore[arg-type]
+    assert look.doubt is None
+
+
+def test_known_marks_are_not_doubted() -> None:
+    """Where the user says that there is damage, doubt ends."""
+    photo = draw_lines()
+    marks = np.zeros(photo.shape[:2], bool)
+    marks[101, 60:90] = True
+    given = EditedMarks(KnownMarks(marks, *marks.shape))
+    look = look_at(ThinFinder(), ArraySource(photo), given=given)  # type: ignore[arg-type]
+    assert look.told is not None
+    told = look.told.rows(98, 106)
+    assert (told[3, 60:90] == 1).all()
+    assert (told[[2, 4, 5], 60:90] == -0.125).all()
+    assert ToldMarks([given.added]).rows(101, 102).min() == 0
