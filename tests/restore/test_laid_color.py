@@ -7,7 +7,7 @@ import pytest
 from still_network import StillNetwork
 
 from restore.engine.specks import calm_specks
-from restore.passes.color import join_scales, lay_color, size_finer
+from restore.passes.color import calm_outlines, join_scales, lay_color, size_finer
 from restore.passes.look import look_at
 from restore.restorer import ArraySource
 
@@ -68,6 +68,43 @@ def test_slow_colors_end_at_outlines() -> None:
     edge = SIDE_PX // 2
     assert np.abs(joined[16:-16, : edge - 1]).max() < 0.03
     assert joined[16:-16, edge + 1 :, 1].min() > 0.15
+
+
+def test_outlines_have_the_colors_beside_them() -> None:
+    """A fringe of four pixels goes, colours on both sides and a thing without outline stay."""
+    luma, chroma = np.full((64, 64), 0.2, np.float32), np.zeros((64, 64, 2), np.float32)
+    luma[:, 32:] = 0.7
+    chroma[:, :32, 1], chroma[:, 32:, 0] = 0.15, 0.1
+    fringed = chroma.copy()
+    fringed[:, 30:34] = (-0.2, -0.2)
+    calm = calm_outlines(luma, fringed)
+    np.testing.assert_allclose(calm[:, :29], chroma[:, :29], atol=0.03)
+    np.testing.assert_allclose(calm[:, 31:33], chroma[:, 31:33], atol=0.05)
+    np.testing.assert_allclose(calm[:, 35:], chroma[:, 35:], atol=0.03)
+    even = np.full((64, 64), 0.5, np.float32)
+    chroma[:] = 0
+    chroma[20:44, 20:44, 0] = 0.1
+    assert calm_outlines(even, chroma)[28:36, 28:36, 0].min() > 0.095
+
+
+def test_hinted_places_are_not_calmed() -> None:
+    """Where a hint reaches, colours are as the network laid them, up to and along outlines."""
+    luma = np.full((SIDE_PX, SIDE_PX), 0.2, np.float32)
+    luma[:, 64:] = 0.7
+    hints = np.zeros((SIDE_PX, SIDE_PX, 3), np.float32)
+    hints[40:80, 40:90] = (0.1, -0.1, 1)
+
+    class Obedient(StillNetwork):
+        color_px = SIDE_PX
+
+        def choose_chroma(self, luma: np.ndarray, hints: np.ndarray | None) -> np.ndarray:
+            stripes = np.where(np.arange(SIDE_PX) % 2, 0.05, -0.05).astype(np.float32)
+            laid = np.repeat(stripes[None, :, None], SIDE_PX, 0).repeat(2, axis=2)
+            return laid if hints is None else np.where(hints[..., 2:] > 0, hints[..., :2], laid)
+
+    laid = lay_color(Obedient(), luma, hints, 0.0, (SIDE_PX, SIDE_PX))  # type: ignore[arg-type]
+    np.testing.assert_allclose(laid.chroma[40:80, 40:90], hints[40:80, 40:90, :2], atol=1e-6)
+    assert np.abs(laid.chroma[:30]).max() < 0.03
 
 
 @pytest.mark.parametrize(
