@@ -39,6 +39,8 @@ _ENLARGED = 1.5
 # Up to this much larger than the reduced copy, the local pass sees the photograph as a whole, and
 # if it has colours, that is all; colours laid on others are evened out by a global pass.
 _ONE_PASS_SCALE = 1.5
+# A grid that changes a photograph by less (root mean square) is none, by more all it is.
+_HARDLY, _CLEARLY = 0.015, 0.03
 NO_HINTS = "the weights {} can't take hints of colour; leave the hints out, or give other weights"
 
 
@@ -110,7 +112,7 @@ def look_at(
     own_color = measure_own_color(reduced)
     if hints and not network.takes_hints:
         raise RestoreError(NO_HINTS.format(network.metadata.name))
-    grid = network.look(reduced)
+    grid = spare_sound(reduced, network.look(reduced))
     doubt = _find_doubt(network, reduced, grid) if one_pass and network.has_close_look else None
     look = Look(own_color, grid, None, None, scale, given, doubt, network.repairs_neutral)
     if one_pass and own_color == 1 and not hints:
@@ -129,6 +131,23 @@ def look_at(
         reduced, restored, marks, own_color=own_color, height=height, width=width, laid=laid
     )
     return replace(look, own_color=own_color, whole=whole, wide=wide)
+
+
+def spare_sound(photo: Floats, grid: Floats) -> Floats:
+    """Leave the tone and colour of a photograph alone that hardly seem to need a change.
+
+    Args:
+        photo: (h, w, 3) sRGB in [0, 1].
+        grid: (12, h', w') from `Network.look`.
+
+    Returns:
+        (12, h', w'), all of it, a part, or zeros.
+    """
+    cells = cv2.resize(photo, grid.shape[:0:-1], interpolation=cv2.INTER_AREA)
+    matrices = grid[:9].reshape(3, 3, *grid.shape[1:])
+    change = np.einsum("ijyx,yxj->iyx", matrices, cells) + grid[9:]
+    size = float(np.sqrt(np.mean(change**2)))
+    return grid * np.float32(np.clip((size - _HARDLY) / (_CLEARLY - _HARDLY), 0, 1))
 
 
 def _find_doubt(network: Network, photo: Floats, grid: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""Marks of small photographs: those that an enlarged copy doesn't show are doubted."""
+"""Doubt: marks that an enlarged copy doesn't show, and changes of tone that are hardly any."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from still_network import StillNetwork
 
-from restore.passes.look import look_at
+from restore.passes.look import look_at, spare_sound
 from restore.passes.marks import EditedMarks, KnownMarks, ToldMarks
 from restore.restorer import ArraySource
 
@@ -65,3 +65,15 @@ def test_known_marks_are_not_doubted() -> None:
     assert (told[3, 60:90] == 1).all()
     assert (told[[2, 4, 5], 60:90] == -0.125).all()
     assert ToldMarks([given.added]).rows(101, 102).min() == 0
+
+
+@pytest.mark.parametrize(("change", "share"), [(0.01, 0.0), (0.0225, 0.5), (0.08, 1.0)])
+def test_hardly_any_change_of_tone_is_none(change: float, share: float) -> None:
+    """A sound photograph stays; one that has faded gets all that it needs, at any size of cells."""
+    photo = np.random.default_rng(1).random((96, 128, 3), np.float32)
+    grid = np.zeros((12, 6, 8), np.float32)
+    grid[9:] = change
+    np.testing.assert_allclose(spare_sound(photo, grid), share * grid, atol=1e-6)
+    grid = np.zeros((12, 3, 4), np.float32)
+    grid[[0, 4, 8]] = change / np.sqrt(np.mean(np.square(photo.mean((0, 1)))))
+    np.testing.assert_allclose(spare_sound(photo, grid), share * grid, atol=0.03 * change)
