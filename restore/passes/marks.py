@@ -135,11 +135,11 @@ class MarksArray:
     """A map of the photograph's own size."""
 
     def __init__(self, marks: Floats) -> None:
-        """Take (H, W) in [-1, 1]."""
+        """Take (H, W) in [0, 1]."""
         self._marks = marks
 
     def rows(self, y0: int, y1: int) -> Floats:
-        """(y1 - y0, W) in [-1, 1]."""
+        """(y1 - y0, W) in [0, 1]."""
         return self._marks[y0:y1]
 
 
