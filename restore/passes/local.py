@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from restore.engine.network import Network, weigh_cells
 from restore.errors import RestoreError
 from restore.events import Notice, Progress
-from restore.passes.marks import Marks
+from restore.passes.marks import Marks, doubt_dark
 from restore.passes.windows import MIN_TILE_PX, Cutting, RowBuffer, Tile, align_up
 
 Floats = NDArray[np.float32]
@@ -28,6 +28,10 @@ class Pixels(Protocol):
     @property
     def width(self) -> int:
         """Columns of pixels."""
+
+    @property
+    def traced(self) -> bool:
+        """Whether the photograph is grey but for a trace of toning."""
 
     def open_rows(self) -> Callable[[int, int], NDArray[Any]]:
         """A reader that is called with y0, y1 in unbroken order: (y1 - y0, W, C) samples."""
@@ -140,6 +144,8 @@ def restore_tile(
         first = int(window.rows.min())
         rows = known.rows(first, int(window.rows.max()) + 1)
         known_marks = rows[window.rows - first][:, window.columns]
+    if pixels.traced:
+        known_marks = doubt_dark(photo, known_marks)
     restored, marks = network.repair(photo, grid, place, known_marks)
     core = restored[window.core].clip(0, 1)
     return np.rint(core * 65535).astype(np.uint16), marks[window.core]

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restore.engine.network import Network
+from restore.engine.toning import make_neutral
 from restore.errors import RestoreError
 from restore.hints import Hint, paint_hints
 from restore.passes.color import lay_color, size_finer
@@ -39,6 +40,8 @@ _ENLARGED = 1.5
 # Up to this much larger than the reduced copy, the local pass sees the photograph as a whole, and
 # if it has colours, that is all; colours laid on others are evened out by a global pass.
 _ONE_PASS_SCALE = 1.5
+# Mean chroma that is a trace of toning: less is none, more is toning.
+_TRACE = (0.2 / 255, 4 / 255)
 # A grid that changes a photograph by less (root mean square) is none, by more all it is.
 _HARDLY, _CLEARLY = 0.015, 0.03
 NO_HINTS = "the weights {} can't take hints of colour; leave the hints out, or give other weights"
@@ -57,6 +60,7 @@ class Look:
         given: What the user says of the marks.
         doubt: (H, W), from `doubt_marks`; None: nothing is doubted.
         repairs_neutral: From `Network`.
+        traced: Whether the photograph is grey but for a trace of toning.
     """
 
     own_color: float
@@ -67,6 +71,7 @@ class Look:
     given: EditedMarks | None = None
     doubt: Floats | None = None
     repairs_neutral: bool = False
+    traced: bool = False
 
     @property
     def told(self) -> Marks | None:
@@ -114,17 +119,18 @@ def look_at(
         raise RestoreError(NO_HINTS.format(network.metadata.name))
     grid = spare_sound(reduced, network.look(reduced))
     doubt = _find_doubt(network, reduced, grid) if one_pass and network.has_close_look else None
-    look = Look(own_color, grid, None, None, scale, given, doubt, network.repairs_neutral)
+    traced = own_color == 0 and network.has_close_look and _is_traced(reduced)
+    look = Look(own_color, grid, None, None, scale, given, doubt, network.repairs_neutral, traced)
     if one_pass and own_color == 1 and not hints:
         return look
     known = None if given is None else given.added.whole(*small)
-    restored, marks = _restore_copy(network, reduced, grid, known, doubt)
+    restored, marks = _restore_copy(network, reduced, grid, known, doubt, traced=traced)
     wide = None if network.has_close_look else find_wide(marks, height, width)
     marks = marks if known is None else np.maximum(marks, known)
     own_color = measure_own_color(reduced, find_unmarked(marks))
     laid = None
     if network.takes_hints and (own_color < 1 or hints):
-        luma = _find_luma(network, source, grid, restored, given)
+        luma = _find_luma(network, source, look, restored)
         painted = paint_hints(hints, *luma.shape, of=(height, width)) if hints else None
         laid = lay_color(network, luma, painted, own_color, small)
     whole = GlobalPass(
@@ -150,6 +156,11 @@ def spare_sound(photo: Floats, grid: Floats) -> Floats:
     return grid * np.float32(np.clip((size - _HARDLY) / (_CLEARLY - _HARDLY), 0, 1))
 
 
+def _is_traced(photo: Floats) -> bool:
+    low, high = _TRACE
+    return low < float(np.abs(photo - make_neutral(photo)).mean()) < high
+
+
 def _find_doubt(network: Network, photo: Floats, grid: Floats) -> Floats:
     """How far what is found in a small photograph (H, W, 3) is to be doubted: (H, W)."""
     height, width = photo.shape[:2]
@@ -159,23 +170,20 @@ def _find_doubt(network: Network, photo: Floats, grid: Floats) -> Floats:
     return doubt_marks(marks, height, width)
 
 
-def _find_luma(
-    network: Network, source: RowSource, grid: Floats, restored: Floats, given: EditedMarks | None
-) -> Floats:
+def _find_luma(network: Network, source: RowSource, look: Look, restored: Floats) -> Floats:
     """The luma in which colours are looked for: of a finer copy, if the photograph gives one.
 
     Args:
         network: That takes hints.
         source: The photograph.
-        grid: From `Network.look`.
+        look: So far.
         restored: (h, w, 3) the reduced copy, as it was restored.
-        given: What the user says of the marks.
     """
     size = size_finer(source.height, source.width, network.color_px)
     if size[0] > len(restored):
         copy = SourcePixels(source).to_photo(source.reduced(*size))
-        known = None if given is None else given.added.whole(*size)
-        restored, _ = _restore_copy(network, copy, grid, known)
+        known = None if look.given is None else look.given.added.whole(*size)
+        restored, _ = _restore_copy(network, copy, look.grid, known, traced=look.traced)
     luma: Floats = restored @ LUMA_WEIGHTS
     return luma
 
@@ -186,10 +194,12 @@ def _restore_copy(
     grid: Floats,
     known: Floats | None,
     doubt: Floats | None = None,
+    *,
+    traced: bool = False,
 ) -> tuple[Floats, Floats]:
     """A reduced copy restored (h, w, 3), and its marks (h, w)."""
     told = tell_marks([] if known is None else [MarksArray(known)], doubt)
-    pixels = _CopyPixels(reduced)
+    pixels = _CopyPixels(reduced, traced)
     cutting = Cutting.of(pixels.height, pixels.width, network.alignment)
     events = restore_bands(network, pixels, grid, told, cutting, tile_px=max(reduced.shape[:2]))
     bands = [band for band in events if isinstance(band, Band)]
@@ -200,8 +210,8 @@ def _restore_copy(
 class _CopyPixels:
     """A reduced copy, which is sRGB already."""
 
-    def __init__(self, photo: Floats) -> None:
-        self._photo = photo
+    def __init__(self, photo: Floats, traced: bool) -> None:
+        self._photo, self.traced = photo, traced
         self.height, self.width = photo.shape[:2]
 
     def open_rows(self) -> Callable[[int, int], NDArray[Any]]:

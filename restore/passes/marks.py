@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from restore.passes.fusion import Enlarger
 from restore.settings import MarksMode
+from restore.ycc import LUMA_WEIGHTS
 
 Floats = NDArray[np.float32]
 
@@ -20,8 +21,10 @@ Floats = NDArray[np.float32]
 _WIDE_PROB, _WIDE_RIMS_PROB = 0.75, 0.15
 # From this opacity on a mark hides what is there.
 _HIDING_OPACITY = 0.1
-# Two of the network's logits (docs/experiments.md, 50).
-_DOUBT = 0.125
+# Two of the network's logits, and six (docs/experiments.md, 50).
+_DOUBT, _DARK_DOUBT = 0.125, 0.375
+# Dark is what is darker by so much than what is around it, in a square of so many pixels.
+_DARKER, _AROUND_PX = 0.04, 41
 
 
 class Marks(Protocol):
@@ -151,6 +154,28 @@ def doubt_marks(marks: Floats, height: int, width: int) -> Floats:
     found = cv2.resize(marks, (width, height), interpolation=cv2.INTER_AREA) > _HIDING_OPACITY
     near = cv2.dilate(found.astype(np.uint8), np.ones((7, 7), np.uint8))
     return _DOUBT * (1 - near.astype(np.float32))
+
+
+def doubt_dark(photo: Floats, told: Floats | None) -> Floats:
+    """What the network is told of the marks of a photograph with a trace of toning.
+
+    JPEG and scanners leave such a trace in many grey photographs. Ropes and pylons, which have less
+    of it than the sky, look like marks then; white cracks do, too, and are some.
+
+    Args:
+        photo: (h, w, 3) sRGB in [0, 1].
+        told: (h, w) in [-1, 1], what it is told anyway.
+
+    Returns:
+        (h, w) in [-1, 1].
+    """
+    luma = np.asarray(photo @ LUMA_WEIGHTS, np.float32)
+    around = cv2.blur(luma, (_AROUND_PX, _AROUND_PX))
+    dark = cv2.dilate((around - luma > _DARKER).astype(np.float32), np.ones((3, 3), np.uint8))
+    doubt = -np.float32(_DARK_DOUBT) * dark
+    if told is None:
+        return np.asarray(doubt, np.float32)
+    return np.where(told > 0, told, np.minimum(told, doubt)).astype(np.float32)
 
 
 def find_unmarked(marks: Floats) -> NDArray[np.bool_]:

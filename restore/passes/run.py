@@ -30,6 +30,8 @@ from restore.ycc import to_ycc
 
 # Rows are fused in runs of about this many pixels: what float temporaries are made for.
 _CHUNK_PX = 1 << 19
+# Bands come in 16 bits: what they differ by so little is no change.
+_ROUNDED = 0.51 / 65535
 
 
 class RestoredRows(NamedTuple):
@@ -93,7 +95,7 @@ def ask(
     yield look
     yield from restore_bands(
         network,
-        SourcePixels(source),
+        SourcePixels(source, look.traced),
         look.grid,
         look.told,
         Cutting.of(height, width, network.alignment),
@@ -185,7 +187,9 @@ class _Fusion:
     def _change(self, band: Band, rows: slice) -> Floats:
         """(h, W, 3) YCbCr change of the local pass."""
         restored = band.restored[rows].astype(np.float32) / np.float32(65535)
-        return to_ycc(restored - self.pixels.to_photo(band.samples[rows]))
+        change = restored - self.pixels.to_photo(band.samples[rows])
+        change[np.abs(change) < _ROUNDED] = 0
+        return to_ycc(change)
 
     def _fuse(self, band: Band) -> Iterator[RestoredRows]:
         num_bands, dtype = self.source.num_bands, band.samples.dtype

@@ -41,10 +41,17 @@ class RowSource(Protocol):
 
 
 class SourcePixels:
-    """A source as the network sees it."""
+    """A source as the network sees it.
 
-    def __init__(self, source: RowSource) -> None:
-        self._source = source
+    Attributes:
+        height: Rows of pixels.
+        width: Columns of pixels.
+        traced: Whether the photograph is grey but for a trace of toning.
+    """
+
+    def __init__(self, source: RowSource, traced: bool = False) -> None:
+        """Take a source, and what is known of its toning."""
+        self._source, self.traced = source, traced
         self.height, self.width = source.height, source.width
         self.open_rows = source.open_rows
 

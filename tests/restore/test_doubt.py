@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from still_network import StillNetwork
 
+from restore import Restorer
 from restore.passes.look import look_at, spare_sound
-from restore.passes.marks import EditedMarks, KnownMarks, ToldMarks
+from restore.passes.marks import EditedMarks, KnownMarks, ToldMarks, doubt_dark
 from restore.restorer import ArraySource
 
 
@@ -77,3 +78,46 @@ def test_hardly_any_change_of_tone_is_none(change: float, share: float) -> None:
     grid = np.zeros((12, 3, 4), np.float32)
     grid[[0, 4, 8]] = change / np.sqrt(np.mean(np.square(photo.mean((0, 1)))))
     np.testing.assert_allclose(spare_sound(photo, grid), share * grid, atol=0.03 * change)
+
+
+class Told(StillNetwork):
+    """Notes what it is told of marks, and the luma there."""
+
+    has_close_look = True
+
+    def __init__(self) -> None:
+        self.told: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def repair(self, photo: np.ndarray, *args: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Change nothing."""
+        told = np.zeros(photo.shape[:2], np.float32) if args[2] is None else args[2]
+        self.told.append((photo.mean(-1), told))
+        return super().repair(photo)
+
+
+@pytest.mark.parametrize(
+    ("toning", "doubted"), [(0, False), (2, True), (30, False)], ids=["grey", "trace", "brown"]
+)
+def test_dark_marks_are_doubted_beside_a_trace_of_toning(toning: int, doubted: bool) -> None:
+    """A rope in a grey JPEG that leans to brown by 2 of 255; neither its cracks, nor a print's."""
+    grey = np.full((900, 700, 1), 150)
+    grey[:, 300:308], grey[:, 500:504] = 60, 250
+    photo = (grey + np.array([toning, 0, -toning])).clip(0, 255).astype(np.uint8)
+    network = Told()
+    Restorer(network, tile_px=256).restore(photo)  # type: ignore[arg-type]
+    luma, told = (np.concatenate([pair[i].ravel() for pair in network.told]) for i in range(2))
+    assert (told[luma < 0.3] == (-0.375 if doubted else 0)).all()
+    assert (told[luma > 0.9] == 0).all()
+
+
+def test_known_dark_marks_are_not_doubted() -> None:
+    """Where the user says that there is damage, it is."""
+    photo = np.full((60, 60, 3), 0.6, np.float32)
+    photo[:, 30:33] = 0.1
+    told = np.zeros((60, 60), np.float32)
+    told[:20], told[20:30] = 1, -0.5
+    doubt = doubt_dark(photo, told)
+    assert (doubt[:20] == 1).all()
+    assert (doubt[20:30] == -0.5).all()
+    assert (doubt[30:, 30:33] == -0.375).all()
+    assert (doubt[30:, :20] == 0).all()
