@@ -19,7 +19,8 @@ class RestoreSettings:
 
     Attributes:
         strength: Of everything below but `regrain`; 0 leaves the photograph as it is.
-        denoise: How much of the fine change outside the marks: grain, blur, noise.
+        denoise: How much of the fine change outside the marks: grain, blur, noise. All of it makes
+            skin and cloth smoother than they look today.
         repair: How much of the change inside the marks: scratches, dust, stains, tears.
         tone: How much of the change of brightness and contrast over larger areas.
         color: How much of the change of colour outside the marks.
@@ -32,7 +33,7 @@ class RestoreSettings:
     """
 
     strength: float = 1.0
-    denoise: float = 1.0
+    denoise: float = 0.75
     repair: float = 1.0
     tone: float = 1.0
     color: float = 1.0

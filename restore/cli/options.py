@@ -22,9 +22,9 @@ _FRACTION = click.FloatRange(0, 1)
 _EXISTING = click.Path(path_type=Path, exists=True)
 
 
-def _aspect(name: str, text: str) -> Callable[[Any], Any]:
+def _aspect(name: str, text: str, default: float = 1.0) -> Callable[[Any], Any]:
     return click.option(
-        name, type=_FRACTION, default=1.0, show_default=True, metavar="0..1", help=text
+        name, type=_FRACTION, default=default, show_default=True, metavar="0..1", help=text
     )
 
 
@@ -121,7 +121,7 @@ def settings_options(command: _Command) -> _Command:
         command,
         [
             _aspect("--strength", "How much of the whole restoration."),
-            _aspect("--denoise", "How much of the change of grain, blur and noise."),
+            _aspect("--denoise", "How much of the change of grain, blur and noise.", 0.75),
             _aspect("--repair", "How much of the repair of scratches, dust, stains and tears."),
             click.option("--damage", "old_repair", type=_FRACTION, hidden=True),
             _aspect("--tone", "How much of the change of brightness and contrast."),

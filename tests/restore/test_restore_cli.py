@@ -9,12 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from photo_zoo import MODELS, draw_photo, read_with_pillow, write_pillow
 from PIL import Image
 
+from restore import RestoreSettings
 from restore.cli import main
 
 
@@ -327,3 +329,10 @@ def test_docs_name_every_option_and_no_other() -> None:
     }
     assert live - named == {"--version"}
     assert named - live == {"--large", "--metadata"}  # of the benchmark and the fuzzer
+
+
+def test_options_begin_as_the_settings_do() -> None:
+    """What the command and Python do unasked is the same."""
+    defaults = {p.name: p.default for p in main.params if isinstance(p, click.Option)}
+    for name in ("strength", "denoise", "repair", "tone", "color", "regrain"):
+        assert defaults[name] == getattr(RestoreSettings(), name), name

@@ -10,7 +10,9 @@ const STRENGTHS = [
   ["color", "Colour", "Colours"],
   ["regrain", "Fresh grain", "Fine grain, so that faces aren't wax"],
 ];
-const USUAL = { strength: 1, repair: 1, denoise: 1, tone: 1, color: 1, regrain: 0, colorize: true };
+const USUAL = {
+  strength: 1, repair: 1, denoise: 0.75, tone: 1, color: 1, regrain: 0, colorize: true,
+};
 
 export class Strengths extends EventTarget {
   constructor() {
