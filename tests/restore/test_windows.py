@@ -57,6 +57,8 @@ class Limited(Blur):
 class Pixels:
     """Gives rows in unbroken order only, as a decoder does."""
 
+    traced = False
+
     def __init__(self, photo: NDArray[Any]) -> None:
         self.photo = photo
         self.height, self.width = photo.shape[:2]
