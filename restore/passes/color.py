@@ -54,26 +54,25 @@ def lay_color(
         own_color: Of the photograph, from `measure_own_color`.
         size: Rows and columns of the copy.
     """
+    chroma = _lay_calmly(network, luma, hints, size)
     share = np.full(size, 1 - own_color, np.float32)
-    if hints is None:
-        chroma = _lay_calmly(network, luma, size)
-    else:
-        chroma = _lay_twice(network, luma, hints, size)
+    if hints is not None:
         probe = np.array([_PROBE, 0, 1], np.float32) * hints[..., 2:]
         opposite = np.array([-1, 1, 1], np.float32) * probe
         apart = np.subtract(*(network.lay_color(luma, h, size) for h in (probe, opposite)))
         reach = np.hypot(apart[..., 0], apart[..., 1]) / np.float32(2 * _PROBE)
         near = ((reach - _FAR) / (_NEAR - _FAR)).clip(0, 1)
         if own_color < 1:
-            plain = _lay_calmly(network, luma, size)
+            plain = _lay_calmly(network, luma, None, size)
             chroma = plain + near[..., None] * (chroma - plain)
         share = np.maximum(share, near)
     return LaidColor(chroma, share.astype(np.float32))
 
 
-def _lay_calmly(network: Network, luma: Floats, size: tuple[int, int]) -> Floats:
-    """Without hints, which mean what they say along outlines, too."""
-    return calm_outlines(_shrink(luma, size), _lay_twice(network, luma, None, size))
+def _lay_calmly(
+    network: Network, luma: Floats, hints: Floats | None, size: tuple[int, int]
+) -> Floats:
+    return calm_outlines(_shrink(luma, size), _lay_twice(network, luma, hints, size))
 
 
 def _lay_twice(
@@ -119,9 +118,9 @@ def join_scales(luma: Floats, coarse: Floats, fine: Floats) -> Floats:
 def calm_outlines(luma: Floats, chroma: Floats) -> Floats:
     """Take the fringes of what is laid away: halos around heads, rainbows in writing.
 
-    At an outline the network is torn between both sides. What lies beside it knows better: each
-    pixel gets the mean colour of pixels around it that are as light and part of no outline, if
-    there are any.
+    At an outline the network is torn between both sides. What lies beside it knows better: its
+    pixels get the mean colour of those around that are as light and part of no outline, if there
+    are any. Elsewhere fine colours stay: without them a photograph looks tinted.
 
     Args:
         luma: (h, w) in [0, 1].
@@ -144,5 +143,6 @@ def calm_outlines(luma: Floats, chroma: Floats) -> Floats:
                 values * near, (0, 0), _BESIDE_SIGMA_PX, borderType=cv2.BORDER_REFLECT_101
             )
             total += near * around
-    calm: Floats = total[..., :2] / total[..., 2:]
+    beside = total[..., :2] / total[..., 2:]
+    calm: Floats = chroma + (1 - weight[..., None]) * (beside - chroma)
     return calm

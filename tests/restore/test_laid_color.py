@@ -84,11 +84,11 @@ def test_outlines_have_the_colors_beside_them() -> None:
     even = np.full((64, 64), 0.5, np.float32)
     chroma[:] = 0
     chroma[20:44, 20:44, 0] = 0.1
-    assert calm_outlines(even, chroma)[28:36, 28:36, 0].min() > 0.095
+    np.testing.assert_allclose(calm_outlines(even, chroma), chroma, atol=1e-6)
 
 
-def test_hinted_places_are_not_calmed() -> None:
-    """Where a hint reaches, colours are as the network laid them, up to and along outlines."""
+def test_hinted_outlines_keep_the_hinted_color() -> None:
+    """Along an outline within what a hint reaches, the colour is the hint's; it spreads nowhere."""
     luma = np.full((SIDE_PX, SIDE_PX), 0.2, np.float32)
     luma[:, 64:] = 0.7
     hints = np.zeros((SIDE_PX, SIDE_PX, 3), np.float32)
@@ -103,8 +103,9 @@ def test_hinted_places_are_not_calmed() -> None:
             return laid if hints is None else np.where(hints[..., 2:] > 0, hints[..., :2], laid)
 
     laid = lay_color(Obedient(), luma, hints, 0.0, (SIDE_PX, SIDE_PX))  # type: ignore[arg-type]
-    np.testing.assert_allclose(laid.chroma[40:80, 40:90], hints[40:80, 40:90, :2], atol=1e-6)
-    assert np.abs(laid.chroma[:30]).max() < 0.03
+    np.testing.assert_allclose(laid.chroma[56:64, 40:90], hints[56:64, 40:90, :2], atol=2e-3)
+    assert np.abs(laid.chroma[:20, 63:65]).max() < 0.03
+    np.testing.assert_allclose(np.abs(laid.chroma[:20, :50]), 0.05, atol=1e-3)
 
 
 @pytest.mark.parametrize(
