@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from restore.engine.network import LOOK_MAX_PX, Network
-from restore.passes.fusion import Floats, LaidColor, fit_to_luma
+from restore.passes.fusion import Floats, LaidColor, fit_to_luma, sum_among_alike
 
 FINER = 2
 """How much larger the second copy is, if the photograph has the pixels."""
@@ -131,18 +131,16 @@ def calm_outlines(luma: Floats, chroma: Floats) -> Floats:
         at the copy's own resolution.
     """
     step = cv2.morphologyEx(luma, cv2.MORPH_GRADIENT, np.ones((5, 5), np.uint8))
-    weight = 1 / (1 + (step / np.float32(_OUTLINE_STEP)) ** 4)
-    values = np.dstack([chroma, np.ones_like(luma)]) * weight[..., None]
-    own = np.float32(_OWN_WEIGHT)
-    total = own * np.dstack([chroma, np.ones_like(luma)])
-    level = luma.clip(0, 1) * np.float32(_LEVELS - 1)
-    for number in range(_LEVELS):
-        near = (1 - np.abs(level - np.float32(number))).clip(0)[..., None]
-        if near.any():
-            around = cv2.GaussianBlur(
-                values * near, (0, 0), _BESIDE_SIGMA_PX, borderType=cv2.BORDER_REFLECT_101
-            )
-            total += near * around
+    weight = np.asarray(1 / (1 + (step / np.float32(_OUTLINE_STEP)) ** 4), np.float32)
+
+    def smooth(values: Floats) -> Floats:
+        sigma = _BESIDE_SIGMA_PX
+        return np.asarray(
+            cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)
+        )
+
+    total = sum_among_alike(luma, chroma, weight, _LEVELS, smooth)
+    total += np.float32(_OWN_WEIGHT) * np.dstack([chroma, np.ones_like(luma)])
     beside = total[..., :2] / total[..., 2:]
     calm: Floats = chroma + (1 - weight[..., None]) * (beside - chroma)
     return calm

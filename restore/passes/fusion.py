@@ -15,6 +15,7 @@ outside the marks, and m the marks:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -224,19 +225,45 @@ def _even_out_colors(luma: Floats, chroma: Floats, marks: Floats) -> Floats:
     """
     height, width = luma.shape
     cells = (-(-width // _COLOR_CELL_PX), -(-height // _COLOR_CELL_PX))
-    level = luma.clip(0, 1) * np.float32(_COLOR_LEVELS - 1)
-    weight = 1 - marks + np.float32(_MARKS_WEIGHT)
-    total = np.zeros((height, width, 3), np.float32)  # chroma x 2, weight
-    for number in range(_COLOR_LEVELS):
-        near = (1 - np.abs(level - np.float32(number))).clip(0)[..., None]
-        if not near.any():
-            continue
-        values = np.concatenate([chroma, np.ones_like(near)], axis=-1) * (near * weight[..., None])
+
+    def smooth(values: Floats) -> Floats:
         grid = cv2.resize(values, cells, interpolation=cv2.INTER_AREA)
         grid = cv2.GaussianBlur(grid, (0, 0), _COLOR_SIGMA_CELLS, borderType=cv2.BORDER_REFLECT_101)
-        total += near * cv2.resize(grid, (width, height), interpolation=cv2.INTER_LINEAR)
+        return np.asarray(cv2.resize(grid, (width, height), interpolation=cv2.INTER_LINEAR))
+
+    weight = 1 - marks + np.float32(_MARKS_WEIGHT)
+    total = sum_among_alike(luma, chroma, weight, _COLOR_LEVELS, smooth)
     even: Floats = total[..., :2] / total[..., 2:]
     return even
+
+
+def sum_among_alike(
+    luma: Floats,
+    chroma: Floats,
+    weight: Floats,
+    num_levels: int,
+    smooth: Callable[[Floats], Floats],
+) -> Floats:
+    """Sums of chroma among neighbours of like luma: a bilateral grid.
+
+    Args:
+        luma: (h, w).
+        chroma: (h, w, 2).
+        weight: (h, w), how much a pixel counts.
+        num_levels: Of luma.
+        smooth: What gathers (h, w, 3) from around each pixel, linearly.
+
+    Returns:
+        (h, w, 3) weighted sums of chroma, and of weights.
+    """
+    values = np.dstack([chroma, np.ones_like(luma)]) * weight[..., None]
+    level = luma.clip(0, 1) * np.float32(num_levels - 1)
+    total = np.zeros_like(values)
+    for number in range(num_levels):
+        near = (1 - np.abs(level - np.float32(number))).clip(0)[..., None]
+        if near.any():
+            total += near * smooth(values * near)
+    return total
 
 
 def fit_to_luma(

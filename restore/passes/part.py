@@ -67,9 +67,9 @@ def ask_part(
     rows = _Rows(source.open_rows(), min(w.min() for w in windows), max(w.max() for w in windows))
     shape = (outer.y1 - outer.y0, outer.x1 - outer.x0)
     restored, marks = np.empty((*shape, 3), np.uint16), np.empty(shape, np.float32)
-    pixels = SourcePixels(source, look.traced)
+    pixels, told = SourcePixels(source, look.traced), look.told
     for number, tile in enumerate(tiles):
-        part, found = restore_tile(network, pixels, rows, look.grid, look.told, cutting, tile)
+        part, found = restore_tile(network, pixels, rows, look.grid, told, cutting, tile)
         to, of = _overlap(tile, outer)
         restored[to], marks[to] = part[of], found[of]
         yield Progress((number + 1) / len(tiles))
