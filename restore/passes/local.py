@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -65,6 +65,12 @@ class Band(NamedTuple):
     marks: Floats
 
 
+def unite_bands(bands: Sequence[Band]) -> tuple[Floats, Floats]:
+    """A whole photograph of its bands: restored (H, W, 3) in [0, 1], and its marks (H, W)."""
+    restored = np.concatenate([band.restored for band in bands]).astype(np.float32)
+    return restored / np.float32(65535), np.concatenate([band.marks for band in bands])
+
+
 def restore_bands(
     network: Network,
     pixels: Pixels,
@@ -82,7 +88,7 @@ def restore_bands(
         grid: (12, h', w') from `Network.look`.
         known: What the network is told of marks; None: nothing.
         cutting: How the photograph is cut.
-        tile_px: Side of a tile; halved when memory runs out.
+        tile_px: Side of a square tile; others have as many pixels. Halved when memory runs out.
 
     Yields:
         Adjacent bands that cover the photograph; between them how far it is, and what the user
@@ -101,7 +107,7 @@ def restore_bands(
         waiting = deque([band])
         while waiting:
             tile = waiting.popleft()
-            if tile.side_px > side_px:
+            if not cutting.fits(tile, side_px):
                 waiting.extendleft(reversed(cutting.split(tile, side_px)))
                 continue
             try:
@@ -154,11 +160,11 @@ def restore_tile(
 def _halve(side_px: int, tile: Tile, cutting: Cutting, error: MemoryError) -> int:
     """The side that tiles have from now on."""
     smallest_px = cutting.fit_tile(MIN_TILE_PX)
-    if tile.side_px <= smallest_px:
+    if cutting.fits(tile, smallest_px):
         raise RestoreError(
             f"out of memory even for a tile of {smallest_px} px; "
             "close other programs, or use --device cpu"
         ) from error
-    while side_px >= tile.side_px:
+    while cutting.fits(tile, side_px):
         side_px = max(smallest_px, align_up(side_px // 2, cutting.alignment))
     return side_px

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -17,7 +17,7 @@ from restore.errors import RestoreError
 from restore.hints import Hint, paint_hints
 from restore.passes.color import lay_color, size_finer
 from restore.passes.fusion import Floats, GlobalPass
-from restore.passes.local import Band, restore_bands
+from restore.passes.local import Band, restore_bands, unite_bands
 from restore.passes.marks import (
     EditedMarks,
     KnownMarks,
@@ -95,6 +95,23 @@ class Look:
         )
 
 
+class Beginning(NamedTuple):
+    """What is known of a photograph before the network restores any of it.
+
+    Attributes:
+        look: So far, without a global pass: enough for the local pass, if the network has a close
+            look.
+        reduced: (h, w, 3) sRGB: the reduced copy.
+        needs_color: Whether colours are to be laid.
+        is_whole: Whether the copy is the photograph.
+    """
+
+    look: Look
+    reduced: Floats
+    needs_color: bool
+    is_whole: bool
+
+
 def look_at(
     network: Network,
     source: RowSource,
@@ -107,30 +124,75 @@ def look_at(
     Raises:
         RestoreError: If there are hints and the weights have no input for them.
     """
+    beginning = begin_look(network, source, given=given, hints=hints)
+    return finish_look(network, source, beginning, hints=hints)
+
+
+def begin_look(
+    network: Network,
+    source: RowSource,
+    *,
+    given: EditedMarks | None = None,
+    hints: Sequence[Hint] = (),
+) -> Beginning:
+    """The first part of `look_at`.
+
+    Raises:
+        RestoreError: If there are hints and the weights have no input for them.
+    """
     height, width = source.height, source.width
     scale = min(height, width) / GLOBAL_SIDE_PX
     scale = max(scale, math.sqrt(height * width / _GLOBAL_AREA_PX))
-    one_pass = scale <= _ONE_PASS_SCALE
-    scale = 1.0 if one_pass else scale
+    is_whole = scale <= _ONE_PASS_SCALE
+    scale = 1.0 if is_whole else scale
     small = (max(1, round(height / scale)), max(1, round(width / scale)))
     reduced = SourcePixels(source).to_photo(source.reduced(*small))
     own_color = measure_own_color(reduced)
     if hints and not network.takes_hints:
         raise RestoreError(NO_HINTS.format(network.metadata.name))
     grid = spare_sound(reduced, network.look(reduced))
-    doubt = _find_doubt(network, reduced, grid) if one_pass and network.has_close_look else None
+    doubt = _find_doubt(network, reduced, grid) if is_whole and network.has_close_look else None
     traced = own_color == 0 and network.has_close_look and _is_traced(reduced)
     look = Look(own_color, grid, None, None, scale, given, doubt, network.repairs_neutral, traced)
-    if one_pass and own_color == 1 and not hints:
+    needs_color = network.takes_hints and (own_color < 1 or bool(hints))
+    return Beginning(look, reduced, needs_color, is_whole)
+
+
+def finish_look(
+    network: Network,
+    source: RowSource,
+    beginning: Beginning,
+    *,
+    hints: Sequence[Hint] = (),
+    local: tuple[Floats, Floats] | None = None,
+) -> Look:
+    """The second part of `look_at`.
+
+    Args:
+        network: As for the first.
+        source: Likewise.
+        beginning: From `begin_look`.
+        hints: As for the first.
+        local: What the local pass made of the whole photograph: restored (H, W, 3), and marks
+            (H, W); if it ran before, copies need not be restored once more.
+    """
+    look, reduced, _, is_whole = beginning
+    if is_whole and look.own_color == 1 and not hints:
         return look
-    known = None if given is None else given.added.whole(*small)
-    restored, marks = _restore_copy(network, reduced, grid, known, doubt, traced=traced)
+    height, width, small = source.height, source.width, reduced.shape[:2]
+    known = None if look.given is None else look.given.added.whole(*small)
+    if is_whole and local is not None:
+        restored, marks = local
+    else:
+        restored, marks = _restore_copy(
+            network, reduced, look.grid, known, look.doubt, traced=look.traced
+        )
     wide = None if network.has_close_look else find_wide(marks, height, width)
     marks = marks if known is None else np.maximum(marks, known)
     own_color = measure_own_color(reduced, find_unmarked(marks))
     laid = None
     if network.takes_hints and (own_color < 1 or hints):
-        luma = _find_luma(network, source, look, restored)
+        luma = _find_luma(network, source, look, restored, None if local is None else local[0])
         painted = paint_hints(hints, *luma.shape, of=(height, width)) if hints else None
         laid = lay_color(network, luma, painted, own_color, small)
     whole = GlobalPass(
@@ -170,7 +232,9 @@ def _find_doubt(network: Network, photo: Floats, grid: Floats) -> Floats:
     return doubt_marks(marks, height, width)
 
 
-def _find_luma(network: Network, source: RowSource, look: Look, restored: Floats) -> Floats:
+def _find_luma(
+    network: Network, source: RowSource, look: Look, restored: Floats, whole: Floats | None
+) -> Floats:
     """The luma in which colours are looked for: of a finer copy, if the photograph gives one.
 
     Args:
@@ -178,14 +242,20 @@ def _find_luma(network: Network, source: RowSource, look: Look, restored: Floats
         source: The photograph.
         look: So far.
         restored: (h, w, 3) the reduced copy, as it was restored.
+        whole: (H, W, 3) the photograph likewise, if it is known.
     """
-    size = size_finer(source.height, source.width, network.color_px)
-    if size[0] > len(restored):
-        copy = SourcePixels(source).to_photo(source.reduced(*size))
-        known = None if look.given is None else look.given.added.whole(*size)
-        restored, _ = _restore_copy(network, copy, look.grid, known, traced=look.traced)
-    luma: Floats = restored @ LUMA_WEIGHTS
-    return luma
+    height, width = size_finer(source.height, source.width, network.color_px)
+    if height <= len(restored):
+        luma = restored @ LUMA_WEIGHTS
+    elif whole is not None:
+        size = (width, height)
+        luma = np.asarray(cv2.resize(whole @ LUMA_WEIGHTS, size, interpolation=cv2.INTER_AREA))
+    else:
+        copy = SourcePixels(source).to_photo(source.reduced(height, width))
+        known = None if look.given is None else look.given.added.whole(height, width)
+        finer, _ = _restore_copy(network, copy, look.grid, known, traced=look.traced)
+        luma = finer @ LUMA_WEIGHTS
+    return luma.astype(np.float32)
 
 
 def _restore_copy(
@@ -202,9 +272,7 @@ def _restore_copy(
     pixels = _CopyPixels(reduced, traced)
     cutting = Cutting.of(pixels.height, pixels.width, network.alignment)
     events = restore_bands(network, pixels, grid, told, cutting, tile_px=max(reduced.shape[:2]))
-    bands = [band for band in events if isinstance(band, Band)]
-    restored = np.concatenate([band.restored for band in bands]).astype(np.float32)
-    return restored / np.float32(65535), np.concatenate([band.marks for band in bands])
+    return unite_bands([band for band in events if isinstance(band, Band)])
 
 
 class _CopyPixels:

@@ -19,11 +19,11 @@ from restore.passes.fusion import (
     fuse,
 )
 from restore.passes.grain import Grain
-from restore.passes.local import Band, restore_bands
-from restore.passes.look import Look, look_at
+from restore.passes.local import Band, restore_bands, unite_bands
+from restore.passes.look import Look, begin_look, finish_look
 from restore.passes.marks import EditedMarks
 from restore.passes.source import RowSource, SourcePixels
-from restore.passes.windows import Cutting
+from restore.passes.windows import Cutting, Tile
 from restore.scan.profiles import ColorSpace, scale_to_samples
 from restore.settings import RestoreSettings
 from restore.ycc import to_ycc
@@ -91,16 +91,25 @@ def ask(
     given = None
     if marks_in is not None:
         given = EditedMarks.read(marks_in, settings.marks_mode, height, width)
-    look = look_at(network, source, given=given, hints=settings.hints)
-    yield look
-    yield from restore_bands(
-        network,
-        SourcePixels(source, look.traced),
-        look.grid,
-        look.told,
-        Cutting.of(height, width, network.alignment),
-        tile_px=tile_px,
-    )
+    hints = settings.hints
+    beginning = begin_look(network, source, given=given, hints=hints)
+    cutting = Cutting.of(height, width, network.alignment)
+
+    def run_local_pass(look: Look) -> Iterator[Band | Notice | Progress]:
+        pixels = SourcePixels(source, look.traced)
+        return restore_bands(network, pixels, look.grid, look.told, cutting, tile_px=tile_px)
+
+    is_small = cutting.fits(Tile(0, height, 0, width), cutting.fit_tile(tile_px))
+    if is_small and beginning.needs_color and network.has_close_look:
+        # Colours are looked for in what the local pass makes of a photograph of one tile.
+        events = list(run_local_pass(beginning.look))
+        local = unite_bands([event for event in events if isinstance(event, Band)])
+        yield finish_look(network, source, beginning, hints=hints, local=local)
+        yield from events
+    else:
+        look = finish_look(network, source, beginning, hints=hints)
+        yield look
+        yield from run_local_pass(look)
 
 
 def fuse_said(

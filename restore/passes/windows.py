@@ -8,6 +8,7 @@ at once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -29,11 +30,6 @@ class Tile(NamedTuple):
     y1: int
     x0: int
     x1: int
-
-    @property
-    def side_px(self) -> int:
-        """The longer side."""
-        return max(self.y1 - self.y0, self.x1 - self.x0)
 
     @property
     def area_px(self) -> int:
@@ -91,15 +87,19 @@ class Cutting:
         """The side that tiles may have, if they should have about this one."""
         return align_up(max(side_px, MIN_TILE_PX), self.alignment)
 
+    def fits(self, tile: Tile, side_px: int) -> bool:
+        """Whether a tile has no more pixels than a square one of this side, whatever its shape."""
+        return tile.area_px <= side_px**2
+
     def split(self, tile: Tile, side_px: int) -> list[Tile]:
-        """Equal tiles of at most `side_px`, from top to bottom; inner edges on the grid."""
-        rows = _split(tile.y0, tile.y1, side_px, self.alignment)
-        columns = _split(tile.x0, tile.x1, side_px, self.alignment)
+        """Equal tiles that fit, from top to bottom; inner edges on the grid."""
+        rows, columns = self._choose_edges(tile, side_px)
         return [Tile(*y, *x) for y in pairwise(rows) for x in pairwise(columns)]
 
     def bands(self, side_px: int) -> list[Tile]:
-        """Bands of at most `side_px` rows that cover the photograph."""
-        rows = _split(0, self.height, side_px, self.alignment)
+        """Bands, as high as tiles that fit, that cover the photograph."""
+        whole = Tile(0, self.height, 0, self.width)
+        rows, _ = self._choose_edges(whole, side_px)
         return [Tile(*y, 0, self.width) for y in pairwise(rows)]
 
     def window(self, tile: Tile) -> Window:
@@ -108,6 +108,26 @@ class Cutting:
         columns, left = self._reach(tile.x0, tile.x1, self.width)
         core = (slice(top, top + tile.y1 - tile.y0), slice(left, left + tile.x1 - tile.x0))
         return Window(rows, columns, core)
+
+    def _choose_edges(self, tile: Tile, side_px: int) -> tuple[list[int], list[int]]:
+        """Rows and columns at which to cut, so that the windows have the fewest pixels."""
+        height, width = tile.y1 - tile.y0, tile.x1 - tile.x0
+        choices = []
+        for num in range(1, -(-height // side_px) + 1):
+            rows = _split(tile.y0, tile.y1, num, self.alignment)
+            widest_px = side_px**2 // (rows[1] - rows[0]) // self.alignment * self.alignment
+            if widest_px >= min(MIN_TILE_PX, width):
+                columns = _split(tile.x0, tile.x1, -(-width // widest_px), self.alignment)
+                choices.append((rows, columns))
+        return min(choices, key=self._count_pixels)
+
+    def _count_pixels(self, edges: tuple[list[int], list[int]]) -> int:
+        """Pixels of the windows of tiles cut at these rows and columns."""
+        counts = (
+            sum(len(self._reach(start, stop, size)[0]) for start, stop in pairwise(sides))
+            for sides, size in zip(edges, (self.height, self.width), strict=True)
+        )
+        return math.prod(counts)
 
     def _reach(self, start: int, stop: int, size: int) -> tuple[NDArray[np.intp], int]:
         """Indices that a window covers, a multiple of the alignment, and where `start` lies."""
@@ -154,9 +174,8 @@ class RowBuffer:
         return self._rows[index - self._first]
 
 
-def _split(start: int, stop: int, side_px: int, alignment: int) -> list[int]:
-    """Edges of equal parts of at most side_px; inner edges lie on the alignment's grid."""
-    num = -(-(stop - start) // side_px)
+def _split(start: int, stop: int, num: int, alignment: int) -> list[int]:
+    """Edges of so many equal parts, or fewer; inner edges lie on the alignment's grid."""
     step = align_up(-(-(stop - start) // num), alignment)
     return [*range(start, stop, step), stop]
 

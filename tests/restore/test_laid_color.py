@@ -2,13 +2,17 @@
 
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from still_network import StillNetwork
 
+from restore import RestoreSettings
 from restore.engine.specks import calm_specks
 from restore.passes.color import calm_outlines, join_scales, lay_color, size_finer
-from restore.passes.look import look_at
+from restore.passes.local import Band
+from restore.passes.look import Look, look_at
+from restore.passes.run import ask
 from restore.restorer import ArraySource
 
 SIDE_PX = 128
@@ -146,6 +150,54 @@ def test_colors_are_looked_for_where_fine_marks_are_mended() -> None:
     assert {luma.shape for luma in network.seen} == {(512, 512)}
     np.testing.assert_allclose(network.seen[0][:, 256], 0.5, atol=0.01)
     np.testing.assert_allclose(network.seen[0][:, 9], np.tile([90, 140], 256) / 255, atol=0.01)
+
+
+class Counter(Mender):
+    """Has a close look; notes how large the windows are."""
+
+    has_close_look = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.windows: list[tuple[int, ...]] = []
+
+    def repair(self, photo: np.ndarray, *args: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Grey instead of white."""
+        self.windows.append(photo.shape[:2])
+        return super().repair(photo, *args)
+
+
+@pytest.mark.parametrize(
+    ("shape", "has_color", "expected"),
+    [
+        ((600, 800), False, 2),
+        ((1400, 1500), False, 5),
+        ((600, 800), True, 2),
+        ((300, 350), False, 2),
+    ],
+)
+def test_photographs_of_one_tile_are_restored_once(
+    shape: tuple[int, int], has_color: bool, expected: int
+) -> None:
+    """Beside a reduced copy, or an enlarged one of small ones; of others a finer copy, too.
+
+    Either way colours are looked for in what was mended, at the size of the finer copy.
+    """
+    photo = np.full((*shape, 3), 100, np.uint8)
+    if has_color:
+        blocks = np.random.default_rng(0).integers(0, 230, (20, 20, 3)).astype(np.uint8)
+        photo = np.asarray(cv2.resize(blocks, shape[::-1], interpolation=cv2.INTER_NEAREST))
+    photo[:, 48:60] = 255
+    network = Counter()
+    source, settings = ArraySource(photo), RestoreSettings()
+    said = ask(network, source, settings, marks_in=None, tile_px=1024)  # type: ignore[arg-type]
+    assert isinstance(next(said), Look)
+    assert any(isinstance(event, Band) for event in said)
+    assert len(network.windows) == expected
+    assert bool(network.seen) != has_color
+    for luma in network.seen:
+        assert luma.shape == size_finer(*shape, network.color_px)
+        assert luma[:, 54 * luma.shape[1] // shape[1]].max() < 0.6
 
 
 class Sides(StillNetwork):

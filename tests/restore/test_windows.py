@@ -129,8 +129,20 @@ def test_progress_rises_to_one() -> None:
     """After each tile it is told how much of the photograph is done, and at the end all is."""
     done = [e.done_frac for e in _run(draw_photo(300, 200), tile_px=64) if isinstance(e, Progress)]
     assert done == sorted(set(done))
-    assert len(done) == 5 * 4
+    assert len(done) == 15
     assert done[-1] == pytest.approx(1)
+
+
+def test_tiles_have_as_many_pixels_as_a_square_whatever_their_shape() -> None:
+    """A megapixel of any proportions is one tile, so that nothing is looked at twice."""
+    cutting = Cutting.of(700, 1450, 32)
+    (band,) = cutting.bands(1024)
+    assert cutting.fits(band, 1024)
+    cutting = Cutting.of(3000, 4100, 32)
+    tiles = [tile for band in cutting.bands(1024) for tile in cutting.split(band, 1024)]
+    assert all(cutting.fits(tile, 1024) for tile in tiles)
+    assert len(tiles) == 14  # in squares they are 15
+    assert sum(tile.area_px for tile in tiles) == 3000 * 4100
 
 
 def test_real_network_has_no_seams() -> None:

@@ -17,7 +17,7 @@ from train.config.files import load_preset
 from train.config.losses import LossWeights
 from train.config.run import TrainConfig
 from train.config.stages import StageConfig
-from train.damage.grey import draw_greys, make_grey
+from train.damage.grey import draw_grey_scans, draw_greys, make_grey
 from train.damage.laid import MarksLook
 from train.data.batches import Batch
 from train.data.given import Given, draw_given, give
@@ -84,6 +84,7 @@ def make_given(num: int = 4, **entries: Sequence[float]) -> Given:
         "wider_px": np.full(num, -1),
         "marked": np.zeros(num, np.bool_),
         "grey": np.zeros(num, np.bool_),
+        "grey_scan": np.zeros(num, np.bool_),
     }
     look = {"ink": 0.25, "cut": 0.0, "gain": 1.0, "blurs": 0.0, "strength": 1.0}
     return Given(
@@ -95,6 +96,7 @@ def make_given(num: int = 4, **entries: Sequence[float]) -> Given:
             }
         ),
         grey_look=draw_greys([np.random.default_rng(i) for i in range(num)]),
+        scan_tint=draw_grey_scans([np.random.default_rng(i) for i in range(num)]),
     )
 
 
@@ -137,6 +139,32 @@ def test_sound_photographs_may_have_no_colours() -> None:
     luma = [split_luma_chroma(photo)[0] for photo in (batch.damaged, batch.clean)]
     torch.testing.assert_close(luma[0][1:], luma[1][1:], rtol=0, atol=1e-4)
     assert torch.equal(batch.damaged[3], colors[3])
+
+
+def test_damaged_photographs_are_scanned_in_grey_with_their_marks() -> None:
+    """One tone that follows luma over everything, as strong in the whole that is looked at."""
+    colors, clean = torch.rand(4, 3, 16, 16), torch.rand(4, 3, 16, 16)
+    box = torch.tensor([[0.0, 0, 1, 1]]).expand(4, -1)
+    before = make_batch()._replace(damaged=colors, clean=clean, look=Look(colors, box))
+    given = make_given(undamaged=[False, False, False, True], grey_scan=[False, True, True, True])
+    batch, _ = give(before, given)
+    luma, chroma = split_luma_chroma(batch.damaged)
+    torch.testing.assert_close(luma[:3], split_luma_chroma(colors)[0][:3], rtol=0, atol=1e-4)
+    tone = 4 * luma * (1 - luma) * split_luma_chroma(given.scan_tint)[1]
+    torch.testing.assert_close(chroma[1:3], tone[1:3], rtol=0, atol=1e-4)
+    assert torch.equal(batch.damaged[0], colors[0])
+    assert torch.equal(batch.damaged[3], clean[3])  # an undamaged one stays as it was
+    assert split_luma_chroma(batch.clean)[1][1:3].abs().max() < 1e-4
+    assert batch.look is not None
+    assert torch.equal(batch.look.photo[:3], batch.damaged[:3])
+
+
+def test_scans_in_grey_have_nothing_a_trace_or_all_of_a_tone() -> None:
+    """Each in about a third of them."""
+    size = draw_grey_scans([np.random.default_rng(i) for i in range(300)]).abs().amax((1, 2, 3))
+    nothing, tone = (size == 0).float().mean(), (size > 0.03).float().mean()
+    assert nothing == pytest.approx(1 / 3, abs=0.08)
+    assert tone == pytest.approx(0.32, abs=0.08)
 
 
 def test_looks_are_given_as_their_photographs_are() -> None:

@@ -42,6 +42,8 @@ class StageConfig(Config, frozen=True, kw_only=True):
         undamaged_prob: Probability that it is given the clean photograph, which is to stay so.
         marked_prob: Probability that it is given the clean photograph under marks alone.
         grey_prob: Probability that a clean photograph which it is given so has no colours.
+        grey_scan_prob: Probability that another is scanned in grey, marks and all, or with a trace
+            of one tone over everything: then chroma doesn't tell what is a mark.
         norms_rest: In a marks stage, whether its norms keep the statistics that they have: the
             network learns as it is used, without the noise of small batches.
         weights: Weights of loss terms, by name, where they aren't those of the run.
@@ -75,6 +77,7 @@ class StageConfig(Config, frozen=True, kw_only=True):
     undamaged_prob: Fraction = 0.0
     marked_prob: Fraction = 0.0
     grey_prob: Fraction = 0.0
+    grey_scan_prob: Fraction = 0.0
     norms_rest: bool = False
     weights: dict[str, Weight] = msgspec.field(default_factory=dict)
 
@@ -94,7 +97,7 @@ class StageConfig(Config, frozen=True, kw_only=True):
             )
         if self.known_prob and (self.is_global or self.is_color or self.is_marks):
             raise ValueError("known_prob: only where the generator paints")
-        for name in ("undamaged_prob", "marked_prob"):
+        for name in ("undamaged_prob", "marked_prob", "grey_scan_prob"):
             if getattr(self, name) and (self.is_global or self.is_color):
                 raise ValueError(f"{name}: only in stages that repair")
         if self.undamaged_prob + self.marked_prob > 1:

@@ -2,9 +2,10 @@
 
 An undamaged photograph must come back as it is, and holds no marks. So that soundness isn't what
 tells it, some clean photographs have nothing but marks: those of their damage, laid over them in
-one ink, soft or sharp. So that colours aren't, either, some of both have none. Marks that a user
-knows of go the way of those that are found; so the network learns from both. Numbers are drawn
-first and applied later; they depend on (seed, stage, position in the stage) and on nothing else.
+one ink, soft or sharp. So that colours aren't, either, some of both have none, and some damaged
+ones are scanned in grey, marks and all. Marks that a user knows of go the way of those that are
+found; so the network learns from both. Numbers are drawn first and applied later; they depend on
+(seed, stage, position in the stage) and on nothing else.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from train.config.stages import StageConfig
-from train.damage.grey import GreyLook, draw_greys, make_grey
+from train.damage.grey import GreyLook, draw_grey_scans, draw_greys, make_grey, scan_grey
 from train.damage.laid import MarksLook, draw_looks, lay_marks
 from train.data.batches import Batch
 from train.sliding import max_around
@@ -43,6 +44,8 @@ class Given:
         look: Of these marks.
         grey: (N,) bool; whether an undamaged or marked one has no colours.
         grey_look: Of those.
+        grey_scan: (N,) bool; whether a damaged one is scanned in grey.
+        scan_tint: (N, 3, 1, 1) tone of such a scan.
     """
 
     undamaged: NDArray[np.bool_]
@@ -51,6 +54,8 @@ class Given:
     look: MarksLook
     grey: NDArray[np.bool_]
     grey_look: GreyLook
+    grey_scan: NDArray[np.bool_]
+    scan_tint: Tensor
 
 
 def draw_given(stage: StageConfig, seed: int, stage_number: int, positions: Sequence[int]) -> Given:
@@ -70,6 +75,8 @@ def draw_given(stage: StageConfig, seed: int, stage_number: int, positions: Sequ
         look=draw_looks(rngs),
         grey=np.array([rng.random() < stage.grey_prob for rng in rngs], np.bool_),
         grey_look=draw_greys(rngs),
+        grey_scan=np.array([rng.random() < stage.grey_scan_prob for rng in rngs], np.bool_),
+        scan_tint=draw_grey_scans(rngs),
     )
 
 
@@ -91,6 +98,15 @@ def give(batch: Batch, given: Given) -> tuple[Batch, Tensor]:
         if sound_look is not None:
             _, toned_look = make_grey(sound_look, grey_look)
             sound_look = torch.where(spread(becomes_grey), toned_look, sound_look)
+    is_scanned = given.grey_scan & ~(given.marked | given.undamaged)
+    whole = batch.look
+    if is_scanned.any():
+        tint, scanned = given.scan_tint.to(device), spread(is_scanned)
+        damaged = torch.where(scanned, scan_grey(damaged, tint), damaged)
+        clean = torch.where(scanned, scan_grey(clean, torch.zeros_like(tint)), clean)
+        if whole is not None:
+            toned = torch.where(scanned, scan_grey(whole.photo, tint), whole.photo)
+            whole = replace(whole, photo=toned)
     if given.marked.any():
         look = MarksLook(*(numbers.to(device) for numbers in given.look))
         laid, opacity = lay_marks(sound, batch.marks, look)
@@ -108,7 +124,6 @@ def give(batch: Batch, given: Given) -> tuple[Batch, Tensor]:
             wider = max_around(painted, 2 * reach + 1)
             known = torch.where(wider_px == reach, wider, known)
     damaged = damaged.contiguous(memory_format=torch.channels_last)
-    whole = batch.look
     if whole is not None and sound_look is not None:  # marks hardly change what the branch makes
         is_sound = spread(given.undamaged | given.marked)
         whole = replace(whole, photo=torch.where(is_sound, sound_look, whole.photo))
