@@ -305,12 +305,23 @@ def test_sepia_is_no_colour() -> None:
     assert measure_own_color(sepia) < 0.2
     assert measure_own_color(LARGE.astype(np.float32) / 255) == 1
     marks = np.zeros(sepia.shape[:2], np.float32)
-    marks[:, :20] = 1
+    marks[:, 250:270] = 1
     seen = find_unmarked(marks)
-    sepia[:, :20] = (0.9, 0.8, 0.1)
+    sepia[:, 250:270] = (0.9, 0.8, 0.1)
     assert measure_own_color(sepia) > 0.9
     assert measure_own_color(sepia, seen) < 0.2
     assert measure_own_color(sepia, np.zeros_like(seen)) > 0.9  # all hidden: all that there is
+
+
+def test_what_goes_brown_from_its_edges_is_no_colour() -> None:
+    """A grey print on a brown and a blue edge has none; one whose middle is as uneven has."""
+    grey = LARGE_GREY[..., None].astype(np.float32).repeat(3, axis=-1) / 255
+    brown, blue = np.float32([0.06, 0, -0.06]), np.float32([-0.06, 0, 0.06])
+    edges, middle = grey.copy(), grey.copy()
+    edges[:50], edges[-50:] = edges[:50] + brown, edges[-50:] + blue
+    middle[150:200], middle[200:250] = middle[150:200] + brown, middle[200:250] + blue
+    assert measure_own_color(edges) == 0
+    assert measure_own_color(middle) > 0.5
 
 
 def test_colour_laid_beyond_an_edge_is_drawn_back() -> None:

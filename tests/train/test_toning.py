@@ -140,6 +140,9 @@ def test_both_measures_of_own_color_agree() -> None:
     hue = torch.tensor([0.7, 0.5, 0.3])
     photos = [grey, tone_photo(grey, hue), colored, torch.zeros_like(grey)]
     photos += [torch.lerp(grey, colored, share) for share in (0.04, 0.07, 0.08, 0.2)]
+    stripe = torch.zeros(3, 64, 96)
+    stripe[0, :8] = stripe[2, 30:40] = 0.08
+    photos += [grey + strength * stripe for strength in (0.3, 1.0)]
     expected = [measure_own_color(photo[0].permute(1, 2, 0).numpy()) for photo in photos]
     assert min(expected) == 0
     assert max(expected) == 1

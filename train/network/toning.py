@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from restore.ycc import LUMA_WEIGHTS, SPREAD_FRACS, SPREADS
+from restore.ycc import EDGE_FRAC, LUMA_WEIGHTS, MIDDLE_SPREADS, SPREAD_FRACS, SPREADS
 
 SATURATION = 1.08
 """The likeliest guess at a colour, a mean, is duller than any that may have been; this much."""
@@ -73,19 +73,31 @@ def replace_colors(grid: Tensor, neutral_grid: Tensor, toning: Tensor) -> Tensor
 def _measure_own_color(photos: Tensor) -> Tensor:
     """What `restore.ycc.measure_own_color` measures, (N,), of photographs (N, 3, h, w)."""
     exact = photos.float() if photos.device.type == "mps" else photos.double()  # mps has no double
-    bands = exact.flatten(2)  # (N, 3, P)
-    luma = (bands * _weights(exact)[:, None]).sum(1)  # (N, P)
+    spread, size = _measure_spread(exact)
+    low, high = SPREAD_FRACS
+    by_share = (spread - low * size) / ((high - low) * size).clamp(min=1e-9)
+    rows, columns = (round(n * EDGE_FRAC) for n in exact.shape[2:])
+    middle = exact[:, :, rows : exact.shape[2] - rows, columns : exact.shape[3] - columns]
+    by_spread = _rise(spread, SPREADS).minimum(_rise(_measure_spread(middle)[0], MIDDLE_SPREADS))
+    return torch.minimum(by_share, by_spread).clamp(0, 1)
+
+
+def _measure_spread(photos: Tensor) -> tuple[Tensor, Tensor]:
+    """Chroma that luma doesn't explain, and all chroma: (N,) root mean squares."""
+    bands = photos.flatten(2)  # (N, 3, P)
+    luma = (bands * _weights(photos)[:, None]).sum(1)  # (N, P)
     chroma = torch.stack([(bands[:, 2] - luma) / 1.772, (bands[:, 0] - luma) / 1.402], dim=2)
     centred = luma - 0.5
     toning = torch.stack([torch.ones_like(centred), centred, centred.square()], dim=2)  # (N, P, 3)
     across = toning.transpose(1, 2)
     fit = torch.linalg.pinv(across @ toning, hermitian=True) @ (across @ chroma)  # (N, 3, 2)
     spread = (chroma - toning @ fit).square().sum(2).mean(1).sqrt()
-    size = chroma.square().sum(2).mean(1).sqrt()
-    low, high = SPREAD_FRACS
-    by_share = (spread - low * size) / ((high - low) * size).clamp(min=1e-9)
-    by_spread = (spread - SPREADS[0]) / (SPREADS[1] - SPREADS[0])
-    return torch.minimum(by_share, by_spread).clamp(0, 1)
+    return spread, chroma.square().sum(2).mean(1).sqrt()
+
+
+def _rise(x: Tensor, ends: tuple[float, float]) -> Tensor:
+    low, high = ends
+    return (x - low) / (high - low)
 
 
 def _weights(like: Tensor) -> Tensor:
