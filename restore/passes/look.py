@@ -16,7 +16,7 @@ from restore.engine.toning import make_neutral
 from restore.errors import RestoreError
 from restore.hints import Hint, paint_hints
 from restore.passes.color import lay_color, size_finer
-from restore.passes.fusion import Floats, GlobalPass
+from restore.passes.fusion import Floats, GlobalPass, LaidColor
 from restore.passes.local import Band, restore_bands, unite_bands
 from restore.passes.marks import (
     EditedMarks,
@@ -102,12 +102,14 @@ class Beginning(NamedTuple):
         look: So far, without a global pass: enough for the local pass, if the network has a close
             look.
         reduced: (h, w, 3) sRGB: the reduced copy.
+        colorize: Whether colours are wanted where there are none.
         needs_color: Whether colours are to be laid.
         is_whole: Whether the copy is the photograph.
     """
 
     look: Look
     reduced: Floats
+    colorize: bool
     needs_color: bool
     is_whole: bool
 
@@ -134,6 +136,7 @@ def begin_look(
     *,
     given: EditedMarks | None = None,
     hints: Sequence[Hint] = (),
+    colorize: bool = True,
 ) -> Beginning:
     """The first part of `look_at`.
 
@@ -154,8 +157,8 @@ def begin_look(
     doubt = _find_doubt(network, reduced, grid) if is_whole and network.has_close_look else None
     traced = own_color == 0 and network.has_close_look and _is_traced(reduced)
     look = Look(own_color, grid, None, None, scale, given, doubt, network.repairs_neutral, traced)
-    needs_color = network.takes_hints and (own_color < 1 or bool(hints))
-    return Beginning(look, reduced, needs_color, is_whole)
+    needs_color = network.takes_hints and _needs_color(own_color, hints, colorize=colorize)
+    return Beginning(look, reduced, colorize, needs_color, is_whole)
 
 
 def finish_look(
@@ -176,7 +179,7 @@ def finish_look(
         local: What the local pass made of the whole photograph: restored (H, W, 3), and marks
             (H, W); if it ran before, copies need not be restored once more.
     """
-    look, reduced, _, is_whole = beginning
+    look, reduced, colorize, _, is_whole = beginning
     if is_whole and look.own_color == 1 and not hints:
         return look
     height, width, small = source.height, source.width, reduced.shape[:2]
@@ -191,14 +194,21 @@ def finish_look(
     marks = marks if known is None else np.maximum(marks, known)
     own_color = measure_own_color(reduced, find_unmarked(marks))
     laid = None
-    if network.takes_hints and (own_color < 1 or hints):
+    if network.takes_hints and _needs_color(own_color, hints, colorize=colorize):
         luma = _find_luma(network, source, look, restored, None if local is None else local[0])
         painted = paint_hints(hints, *luma.shape, of=(height, width)) if hints else None
         laid = lay_color(network, luma, painted, own_color, small)
+    elif network.takes_hints and own_color == 0:
+        laid = LaidColor(np.zeros((*small, 2), np.float32), np.ones(small, np.float32))
     whole = GlobalPass(
         reduced, restored, marks, own_color=own_color, height=height, width=width, laid=laid
     )
     return replace(look, own_color=own_color, whole=whole, wide=wide)
+
+
+def _needs_color(own_color: float, hints: Sequence[Hint], *, colorize: bool) -> bool:
+    """Whether colours count in a photograph: a part of its own may still have to be mended."""
+    return bool(hints) or (own_color < 1 and (colorize or own_color > 0))
 
 
 def spare_sound(photo: Floats, grid: Floats) -> Floats:

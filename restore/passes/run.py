@@ -77,7 +77,8 @@ def ask(
     Args:
         network: To ask.
         source: The photograph.
-        settings: Of these only the hints and the meaning of `marks_in` count.
+        settings: Of these only the hints and the meaning of `marks_in` count, and whether colours
+            are wanted at all: without, there are none to be fused.
         marks_in: As in `Restorer.restore`.
         tile_px: Side of the tiles of the local pass.
 
@@ -92,7 +93,8 @@ def ask(
     if marks_in is not None:
         given = EditedMarks.read(marks_in, settings.marks_mode, height, width)
     hints = settings.hints
-    beginning = begin_look(network, source, given=given, hints=hints)
+    colorize = settings.colorize
+    beginning = begin_look(network, source, given=given, hints=hints, colorize=colorize)
     cutting = Cutting.of(height, width, network.alignment)
 
     def run_local_pass(look: Look) -> Iterator[Band | Notice | Progress]:

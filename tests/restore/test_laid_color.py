@@ -12,7 +12,7 @@ from restore.engine.specks import calm_specks
 from restore.passes.color import calm_outlines, join_scales, lay_color, size_finer
 from restore.passes.local import Band
 from restore.passes.look import Look, look_at
-from restore.passes.run import ask
+from restore.passes.run import RestoredRows, ask, fuse_said
 from restore.restorer import ArraySource
 
 SIDE_PX = 128
@@ -198,6 +198,27 @@ def test_photographs_of_one_tile_are_restored_once(
     for luma in network.seen:
         assert luma.shape == size_finer(*shape, network.color_px)
         assert luma[:, 54 * luma.shape[1] // shape[1]].max() < 0.6
+
+
+def test_colors_that_nobody_wants_are_not_looked_for() -> None:
+    """Without them a grey photograph becomes what it becomes where they are laid and left out."""
+    photo = np.random.default_rng(0).integers(60, 200, (400, 500, 1), np.uint8).repeat(3, axis=2)
+    photo[:, 48:60] = 255
+    source, wanted = ArraySource(photo), RestoreSettings(colorize=False)
+
+    def fuse(network: Counter, asked: RestoreSettings) -> np.ndarray:
+        said = ask(network, source, asked, marks_in=None, tile_px=1024)  # type: ignore[arg-type]
+        rows = fuse_said(
+            source, wanted, [event for event in said if isinstance(event, Look | Band)]
+        )
+        return np.concatenate([r.samples for r in rows if isinstance(r, RestoredRows)])
+
+    with_colors, without = Counter(), Counter()
+    both = fuse(with_colors, RestoreSettings()), fuse(without, wanted)
+    assert (both[0] == both[1]).all()
+    assert (both[0] != photo).any()
+    assert with_colors.seen
+    assert not without.seen
 
 
 class Sides(StillNetwork):
