@@ -125,5 +125,12 @@ KINDS: dict[str, MarkKind] = {
     "wear": MarkKind(
         wear.paint_worn_edge, (0.3, 0.5, 0.7, 0.9, 1.1, 1.3), "along edge", "paper", 11
     ),
+    "flake": MarkKind(
+        wear.paint_flake,
+        (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.9, 1.1, 1.3, 1.6),
+        "anywhere",
+        "paper",
+        11,
+    ),
 }
 """Every kind of mark, in the order in which packs hold their textures."""

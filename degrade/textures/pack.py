@@ -23,8 +23,12 @@ FORMAT_VERSION = 1
 
 _ROTATIONS = (-1, cv2.ROTATE_90_COUNTERCLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_CLOCKWISE)
 _TILE_KINDS = ("field", "screen")
-_ADDED_KINDS = frozenset({"strand", "fold", "wear"})
-"""Kinds of marks that packs of version 0.1 don't have."""
+_ADDED_KINDS = (
+    frozenset[str](),
+    frozenset({"flake"}),
+    frozenset({"flake", "strand", "fold", "wear"}),
+)
+"""Kinds of marks that this pack's predecessors don't have; the last was that of version 0.1."""
 
 
 class TextureInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,9 +163,9 @@ class Textures:
     def repeats(self, digest: str) -> bool:
         """Whether damage done with the pack of a digest comes out the same with this one.
 
-        It does with the same pack, and with an earlier one to which only kinds were added.
+        It does with the same pack, and with an earlier one to which kinds were added.
         """
-        return digest in (self.digest, self._hash(_ADDED_KINDS))
+        return any(digest == self._hash(kinds) for kinds in _ADDED_KINDS)
 
     @classmethod
     def load(cls, folder: Path | None = None) -> "Textures":

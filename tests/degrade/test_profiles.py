@@ -8,7 +8,8 @@ from degrade.profile import list_profiles, load_profile, profile_text, profile_t
 from degrade.textures import Textures
 
 SHIPPED = (
-    "badly-damaged", "badly-fixed", "broken-print", "cabinet-card", "dirty-scan",
+    "badly-damaged", "badly-fixed", "broken-print", "cabinet-card", "chipped-print",
+    "dirty-scan",
     "faded-color-print", "faded-slide", "family-album", "family-collection", "grey-copies",
     "grey-copy", "harsh-copy",
     "kodachrome-faded", "lightly-worn", "newsprint", "original-2019", "phone-copy", "polaroid",

@@ -15,7 +15,7 @@ from degrade.textures.painters.sheets import SHEET_FRAME_PX
 
 ISSUE_KINDS = {
     "hair", "fibre", "dust", "dirt", "scratch", "stain", "foxing", "crease", "tear", "corner",
-    "fingerprint", "watermark", "peel", "strand", "fold", "wear",
+    "fingerprint", "watermark", "peel", "strand", "fold", "wear", "flake",
 }  # fmt: skip
 
 
@@ -120,10 +120,23 @@ def test_folds_are_wide_and_let_the_picture_through():
         assert (level[band] < 80).mean() > 0.4, info.name
 
 
-def test_pack_repeats_the_damage_of_the_one_before_it():
-    """Kinds were added to the pack of version 0.2, and nothing else: its builds are repeatable."""
+def test_flakes_are_one_compact_opaque_spot():
+    """Most of each is within reach of its middle, and only its rim is half-clear."""
+    textures = Textures.load()
+    for info in textures.of_kind("flake"):
+        level = textures.level(info.name)
+        num, _, stats, _ = cv2.connectedComponentsWithStats((level > 128).astype(np.uint8))
+        assert num == 2, info.name
+        inside = cv2.distanceTransform((level > 128).astype(np.uint8), cv2.DIST_L2, 5)
+        assert np.pi * inside.max() ** 2 > 0.25 * stats[1, cv2.CC_STAT_AREA], info.name
+        assert ((level > 25) & (level < 230)).sum() < 0.2 * (level >= 230).sum(), info.name
+
+
+def test_pack_repeats_the_damage_of_those_before_it():
+    """Kinds were added to the pack of version 0.1, and nothing else: its builds are repeatable."""
     textures = Textures.load()
     assert textures.repeats(textures.digest)
+    assert textures.repeats("9d7ec8023d99cbb3103bfe6158c37f7d")
     assert textures.repeats("a8f92aec90bca54d8a422fce70cde254")
     assert not textures.repeats("0" * 32)
 

@@ -12,9 +12,9 @@ class KindRanges(Ranges, frozen=True, kw_only=True):
     """One kind of mark: how often it occurs, how many textures, how opaque, how large.
 
     `light_prob`, where given, replaces that of all marks; what bares the paper (crease, crack,
-    peel, tear, corner, chip, fold, wear) is light unless it is given. `size_frac_range` is of the
-    photograph's width, for marks that have a place of their own; those that cross it are as long as
-    it is. `rim_prob` is the chance of a shadow along one side.
+    peel, tear, corner, chip, fold, wear, flake) is light unless it is given. `size_frac_range` is
+    of the photograph's width, for marks that have a place of their own; those that cross it are as
+    long as it is. `rim_prob` is the chance of a shadow along one side.
     """
 
     prob: Frac = 0.0

@@ -1,4 +1,4 @@
-"""Painters of sprites that tell of handling: broken folds, worn edges, single hairs or threads."""
+"""Painters of sprites that tell of handling: folds, worn edges, chips, single hairs or threads."""
 
 import math
 
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from degrade.arrays import Field, Mask
 from degrade.textures.noise import (
     curved_line,
+    fill_shape,
     fractal_noise,
     paint_path,
     rough_line,
@@ -123,4 +124,31 @@ def paint_strand(rng: np.random.Generator, density: float) -> Mask:
     path = (path - (low + high) / 2) * scale + side / 2
     canvas = np.zeros((side, side), np.uint8)
     paint_path(canvas, path, 255, max(1, round(4 * density)))
+    return canvas
+
+
+def paint_flake(rng: np.random.Generator, density: float) -> Mask:
+    """One chip of lost emulsion: a compact, angular, opaque spot; density is its raggedness."""
+    side = 160
+    canvas = np.zeros((side, side), np.uint8)
+    num = 4 + int(5 * rng.random())
+    angles = np.sort((np.arange(num) + 0.8 * rng.random(num)) * (2 * math.pi / num))
+    radii = side * (0.46 - 0.3 * rng.random(num) ** 1.5)
+    # Some are longer than they are wide, as what comes off a fold.
+    flatness, lean = 1 - 0.65 * rng.random() ** 1.5, 2 * math.pi * rng.random()
+    along, across = radii * np.cos(angles), flatness * radii * np.sin(angles)
+    x = side / 2 + along * math.cos(lean) - across * math.sin(lean)
+    y = side / 2 + along * math.sin(lean) + across * math.cos(lean)
+    corners = [(float(a), float(b)) for a, b in zip(x, y, strict=True)]
+    edges = [
+        rough_line(rng, corners[i - 1], corners[i], roughness=0.16 * density, num_levels=5)
+        for i in range(num)
+    ]
+    fill_shape(canvas, np.concatenate(edges), 255)
+    for _ in range(int(3 * density * rng.random())):  # cracks that leave it
+        start = corners[int(rng.random() * num)]
+        reach, angle = side * (0.1 + 0.4 * rng.random()), 2 * math.pi * rng.random()
+        tip = (start[0] + reach * math.cos(angle), start[1] + reach * math.sin(angle))
+        crack = rough_line(rng, start, tip, roughness=0.2, num_levels=4)
+        paint_path(canvas, crack, 255, 1 + int(5 * rng.random() ** 2))
     return canvas
