@@ -1,7 +1,17 @@
 """A network that changes nothing, for tests that lay colours of their own choice."""
 
+from typing import Any
+
 import cv2
 import numpy as np
+
+from restore.passes.look import Look, begin_look, finish_look
+from restore.passes.source import RowSource
+
+
+def look_at(network: Any, source: RowSource, **given: Any) -> Look:
+    """Look at a photograph whose local pass hasn't run."""
+    return finish_look(network, source, begin_look(network, source, **given))
 
 
 class StillNetwork:

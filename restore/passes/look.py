@@ -114,22 +114,6 @@ class Beginning(NamedTuple):
     is_whole: bool
 
 
-def look_at(
-    network: Network,
-    source: RowSource,
-    *,
-    given: EditedMarks | None = None,
-    hints: Sequence[Hint] = (),
-) -> Look:
-    """Look at a reduced copy of the photograph.
-
-    Raises:
-        RestoreError: If there are hints and the weights have no input for them.
-    """
-    beginning = begin_look(network, source, given=given, hints=hints)
-    return finish_look(network, source, beginning, hints=hints)
-
-
 def begin_look(
     network: Network,
     source: RowSource,
@@ -138,7 +122,7 @@ def begin_look(
     hints: Sequence[Hint] = (),
     colorize: bool = True,
 ) -> Beginning:
-    """The first part of `look_at`.
+    """Look at a reduced copy of the photograph, before the network restores any of it.
 
     Raises:
         RestoreError: If there are hints and the weights have no input for them.
@@ -169,13 +153,13 @@ def finish_look(
     hints: Sequence[Hint] = (),
     local: tuple[Floats, Floats] | None = None,
 ) -> Look:
-    """The second part of `look_at`.
+    """What the photograph as a whole tells: the look so far, and the global pass.
 
     Args:
-        network: As for the first.
+        network: That of `begin_look`.
         source: Likewise.
-        beginning: From `begin_look`.
-        hints: As for the first.
+        beginning: What it found.
+        hints: Those it was given.
         local: What the local pass made of the whole photograph: restored (H, W, 3), and marks
             (H, W); if it ran before, copies need not be restored once more.
     """

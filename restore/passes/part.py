@@ -50,7 +50,7 @@ def ask_part(
     Args:
         network: To ask.
         source: The photograph; it is read from its top to the part's lower end.
-        look: At the whole photograph, from `look_at`.
+        look: At the whole photograph, the first that `restore.passes.run.ask` yields.
         inner: The part.
         tile_px: Side of the tiles.
 

@@ -17,8 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restore.passes.local import Band
-from restore.passes.look import Look, look_at
-from restore.passes.marks import EditedMarks
+from restore.passes.look import Look
 from restore.passes.part import Part, ask_part, fuse_part, read_part
 from restore.passes.run import RestoredRows, ask, fuse_said
 from restore.passes.windows import Tile
@@ -197,8 +196,11 @@ class Previewer:
         if look is None:
             size = (photo.height, photo.width)
             marks = paint_marks(subject.edits, *size, subject.folder, of=size)
-            given = None if marks is None else EditedMarks.read(marks, "edit", *size)
-            look = look_at(network, photo, given=given, hints=subject.edits.hints)
+            settings = _with_edits(RestoreSettings(), subject.edits)
+            tile_px = self._restorer.tile_px
+            first = next(ask(network, photo, settings, marks_in=marks, tile_px=tile_px))
+            assert isinstance(first, Look)
+            look = first
             self._looks.put(subject.key, look)
         # What surrounds a part as large as a tile still fits into one window.
         tile_px = round(_PART_TILES * self._restorer.tile_px)

@@ -5,10 +5,10 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from still_network import StillNetwork
+from still_network import StillNetwork, look_at
 
 from restore import Restorer
-from restore.passes.look import look_at, spare_sound
+from restore.passes.look import spare_sound
 from restore.passes.marks import EditedMarks, KnownMarks, ToldMarks, doubt_dark
 from restore.restorer import ArraySource
 

@@ -5,13 +5,13 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from still_network import StillNetwork
+from still_network import StillNetwork, look_at
 
 from restore import RestoreSettings
 from restore.engine.specks import calm_specks
 from restore.passes.color import calm_outlines, join_scales, lay_color, size_finer
 from restore.passes.local import Band
-from restore.passes.look import Look, look_at
+from restore.passes.look import Look
 from restore.passes.run import RestoredRows, ask, fuse_said
 from restore.restorer import ArraySource
 

@@ -13,8 +13,7 @@ from still_network import StillNetwork
 from restore import Restorer, RestoreSettings
 from restore.hints import parse_hint
 from restore.passes.local import Band
-from restore.passes.look import Look, look_at
-from restore.passes.marks import EditedMarks
+from restore.passes.look import Look
 from restore.passes.part import Part, ask_part, fuse_part, read_part
 from restore.passes.run import RestoredRows, ask, fuse_said
 from restore.passes.windows import Tile
@@ -79,8 +78,8 @@ def test_part_is_what_the_whole_has_there(photo: np.ndarray, inner: Tile) -> Non
     marks[320:330, 210:300] = 255
     settings = RestoreSettings(regrain=0.7, marks_mode="edit")
     source = ArraySource(photo)
-    given = EditedMarks.read(marks, "edit", *photo.shape[:2])
-    look = look_at(CHANGED.network, source, given=given)
+    look = next(ask(CHANGED.network, source, settings, marks_in=marks, tile_px=256))
+    assert isinstance(look, Look)
     *_, part = ask_part(CHANGED.network, source, look, inner, tile_px=256)
     assert isinstance(part, Part)
     restored, found = fuse_part(part, settings)

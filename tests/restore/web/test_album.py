@@ -15,8 +15,11 @@ from click.testing import CliRunner
 from photo_zoo import MODELS, draw_photo, load_restorer, write_pillow
 from PIL import Image
 from running import Client, running_server
+from still_network import StillNetwork
 
+from restore import Restorer
 from restore.cli import main
+from restore.engine import ModelMetadata
 from restore.web.app import Limits
 from restore.web.worker import Worker
 
@@ -281,6 +284,39 @@ def test_parts_are_the_whole_at_native_resolution() -> None:
             assert (np.asarray(before) == draw_photo(1100, 1300)[y : y + h, x : x + w]).all()
         for query in ("x=0&y=0&w=50000000&h=5", "x=1300&y=0&w=5&h=5", "x=a&y=0&w=1&h=1", "x=0"):
             assert client.get(f"{place}/part/after?{query}").status == 400
+
+
+class LumaPainter(StillNetwork):
+    """Greys what is white, and colours by luma: where lines are mended, colours show it."""
+
+    has_close_look = True
+    metadata = ModelMetadata("painter")
+
+    def repair(self, window: np.ndarray, *_: object) -> tuple[np.ndarray, np.ndarray]:
+        """Grey instead of white."""
+        marks = (window.min(2) > 0.99).astype(np.float32)
+        return np.where(marks[..., None] > 0, np.float32(0.5), window), marks
+
+    def choose_chroma(self, luma: np.ndarray, hints: np.ndarray | None) -> np.ndarray:
+        """The lighter, the redder."""
+        return np.dstack([0 * luma, 0.3 * luma])
+
+
+def test_parts_have_the_colours_of_the_whole() -> None:
+    """Of a photograph of one tile, whose colours are looked for in what the local pass made."""
+    grey = np.full((700, 900, 1), 100, np.uint8).repeat(3, axis=2)
+    grey[:, 448:451] = 255
+    file = io.BytesIO()
+    Image.fromarray(grey).save(file, "png")
+    photo = file.getvalue()
+    with running_server(restorer=Restorer(LumaPainter())) as client:  # type: ignore[arg-type]
+        entry = client.upload("a.png", photo)
+        whole = client.post("/api/restore", {"photo": ("a.png", photo)}).body
+        query = "x=400&y=300&w=100&h=100"
+        part = client.get(f"/api/photos/{entry['id']}/part/after?{query}").body
+    wanted, found = (np.asarray(Image.open(io.BytesIO(png))).astype(int) for png in (whole, part))
+    assert np.ptp(wanted, axis=2).max() > 10
+    assert np.abs(found - wanted[300:400, 400:500]).max() <= 2
 
 
 def test_mask_is_the_same_after_other_work() -> None:
