@@ -23,13 +23,16 @@ from restore.passes.local import Band, restore_bands, unite_bands
 from restore.passes.look import Look, begin_look, finish_look
 from restore.passes.marks import EditedMarks
 from restore.passes.source import RowSource, SourcePixels
-from restore.passes.windows import Cutting, Tile
+from restore.passes.windows import Cutting
 from restore.scan.profiles import ColorSpace, scale_to_samples
 from restore.settings import RestoreSettings
 from restore.ycc import to_ycc
 
 # Rows are fused in runs of about this many pixels: what float temporaries are made for.
 _CHUNK_PX = 1 << 19
+# Colours of photographs up to this area, whatever their tiles, are looked for in what the local
+# pass makes of them; it fits into memory.
+_SMALL_AREA_PX = 1 << 20
 # Bands come in 16 bits: what they differ by so little is no change.
 _ROUNDED = 0.51 / 65535
 
@@ -101,9 +104,8 @@ def ask(
         pixels = SourcePixels(source, look.traced)
         return restore_bands(network, pixels, look.grid, look.told, cutting, tile_px=tile_px)
 
-    is_small = cutting.fits(Tile(0, height, 0, width), cutting.fit_tile(tile_px))
+    is_small = height * width <= _SMALL_AREA_PX
     if is_small and beginning.needs_color and network.has_close_look:
-        # Colours are looked for in what the local pass makes of a photograph of one tile.
         events = list(run_local_pass(beginning.look))
         local = unite_bands([event for event in events if isinstance(event, Band)])
         yield finish_look(network, source, beginning, hints=hints, local=local)

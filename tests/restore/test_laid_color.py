@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from still_network import StillNetwork, look_at
 
-from restore import RestoreSettings
+from restore import Restorer, RestoreSettings
 from restore.engine.specks import calm_specks
 from restore.passes.color import calm_outlines, join_scales, lay_color, size_finer
 from restore.passes.local import Band
@@ -176,7 +176,7 @@ class Counter(Mender):
         ((300, 350), False, 2),
     ],
 )
-def test_photographs_of_one_tile_are_restored_once(
+def test_small_photographs_are_restored_once(
     shape: tuple[int, int], has_color: bool, expected: int
 ) -> None:
     """Beside a reduced copy, or an enlarged one of small ones; of others a finer copy, too.
@@ -198,6 +198,27 @@ def test_photographs_of_one_tile_are_restored_once(
     for luma in network.seen:
         assert luma.shape == size_finer(*shape, network.color_px)
         assert luma[:, 54 * luma.shape[1] // shape[1]].max() < 0.6
+
+
+class LumaPainter(Counter):
+    """The lighter, the redder: where lines are mended, colours show it."""
+
+    def choose_chroma(self, luma: np.ndarray, hints: np.ndarray | None) -> np.ndarray:
+        """Red by luma."""
+        return np.dstack([0 * luma, 0.3 * luma])
+
+
+def test_colors_do_not_depend_on_the_tiles() -> None:
+    """Neither of a small photograph nor of a large one."""
+    for shape in ((600, 800), (1100, 1200)):
+        photo = np.full((*shape, 3), 100, np.uint8)
+        photo[:, 448:451] = 255
+        restored = [
+            Restorer(LumaPainter(), tile_px=px).restore(photo).restored  # type: ignore[arg-type]
+            for px in (256, 2048)
+        ]
+        assert np.ptp(restored[0], axis=2).max() > 10
+        assert np.abs(restored[0].astype(int) - restored[1]).max() <= 2
 
 
 def test_colors_that_nobody_wants_are_not_looked_for() -> None:

@@ -303,7 +303,7 @@ class LumaPainter(StillNetwork):
 
 
 def test_parts_have_the_colours_of_the_whole() -> None:
-    """Of a photograph of one tile, whose colours are looked for in what the local pass made."""
+    """Of a small photograph, whose colours are looked for in what the local pass made."""
     grey = np.full((700, 900, 1), 100, np.uint8).repeat(3, axis=2)
     grey[:, 448:451] = 255
     file = io.BytesIO()
