@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MIN_TILE_PX = 64
-# What lies further from a pixel changes it by less than 2/255: see docs/restore.md.
+# What lies further from a pixel changes it by less than 2/255, but at few: see docs/restore.md.
 MARGIN_PX = 160
 BORDER_PX = 32
 
