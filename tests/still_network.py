@@ -5,6 +5,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from restore.engine import ModelMetadata
 from restore.passes.look import Look, begin_look, finish_look
 from restore.passes.source import RowSource
 
@@ -47,3 +48,23 @@ class StillNetwork:
     def repair(self, window: np.ndarray, *_: object) -> tuple[np.ndarray, np.ndarray]:
         """Change nothing."""
         return window, np.zeros(window.shape[:2], np.float32)
+
+
+class Mender(StillNetwork):
+    """Takes all that is white for marks, and greys it."""
+
+    def repair(self, window: np.ndarray, *_: object) -> tuple[np.ndarray, np.ndarray]:
+        """Grey instead of white."""
+        marks = (window.min(2) > 0.99).astype(np.float32)
+        return np.where(marks[..., None] > 0, np.float32(0.5), window), marks
+
+
+class LumaPainter(Mender):
+    """The lighter, the redder: where lines are mended, colours show it."""
+
+    has_close_look = True
+    metadata = ModelMetadata("painter")
+
+    def choose_chroma(self, luma: np.ndarray, hints: np.ndarray | None) -> np.ndarray:
+        """Red by luma."""
+        return np.dstack([0 * luma, 0.3 * luma])

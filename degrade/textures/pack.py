@@ -165,7 +165,7 @@ class Textures:
 
         It does with the same pack, and with an earlier one to which kinds were added.
         """
-        return any(digest == self._hash(kinds) for kinds in _ADDED_KINDS)
+        return digest in map(self._hash, _ADDED_KINDS)
 
     @classmethod
     def load(cls, folder: Path | None = None) -> "Textures":

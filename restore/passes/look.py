@@ -102,16 +102,24 @@ class Beginning(NamedTuple):
         look: So far, without a global pass: enough for the local pass, if the network has a close
             look.
         reduced: (h, w, 3) sRGB: the reduced copy.
+        hints: Of its colours.
         colorize: Whether colours are wanted where there are none.
-        needs_color: Whether colours are to be laid.
-        is_whole: Whether the copy is the photograph.
     """
 
     look: Look
     reduced: Floats
+    hints: Sequence[Hint]
     colorize: bool
-    needs_color: bool
-    is_whole: bool
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the copy is the photograph."""
+        return self.look.scale == 1
+
+    def needs_color(self, network: Network, own_color: float) -> bool:
+        """Whether colours are to be laid; a part of its own may still have to be mended."""
+        lacks = own_color < 1 and (self.colorize or own_color > 0)
+        return network.takes_hints and (bool(self.hints) or lacks)
 
 
 def begin_look(
@@ -141,8 +149,7 @@ def begin_look(
     doubt = _find_doubt(network, reduced, grid) if is_whole and network.has_close_look else None
     traced = own_color == 0 and network.has_close_look and _is_traced(reduced)
     look = Look(own_color, grid, None, None, scale, given, doubt, network.repairs_neutral, traced)
-    needs_color = network.takes_hints and _needs_color(own_color, hints, colorize=colorize)
-    return Beginning(look, reduced, colorize, needs_color, is_whole)
+    return Beginning(look, reduced, hints, colorize)
 
 
 def finish_look(
@@ -150,7 +157,6 @@ def finish_look(
     source: RowSource,
     beginning: Beginning,
     *,
-    hints: Sequence[Hint] = (),
     local: tuple[Floats, Floats] | None = None,
 ) -> Look:
     """What the photograph as a whole tells: the look so far, and the global pass.
@@ -159,16 +165,15 @@ def finish_look(
         network: That of `begin_look`.
         source: Likewise.
         beginning: What it found.
-        hints: Those it was given.
         local: What the local pass made of the whole photograph: restored (H, W, 3), and marks
             (H, W); if it ran before, copies need not be restored once more.
     """
-    look, reduced, colorize, _, is_whole = beginning
-    if is_whole and look.own_color == 1 and not hints:
+    look, reduced, hints, _ = beginning
+    if beginning.is_whole and look.own_color == 1 and not hints:
         return look
     height, width, small = source.height, source.width, reduced.shape[:2]
     known = None if look.given is None else look.given.added.whole(*small)
-    if is_whole and local is not None:
+    if beginning.is_whole and local is not None:
         restored, marks = local
     else:
         restored, marks = _restore_copy(
@@ -178,7 +183,7 @@ def finish_look(
     marks = marks if known is None else np.maximum(marks, known)
     own_color = measure_own_color(reduced, find_unmarked(marks))
     laid = None
-    if network.takes_hints and _needs_color(own_color, hints, colorize=colorize):
+    if beginning.needs_color(network, own_color):
         luma = _find_luma(network, source, look, restored, None if local is None else local[0])
         painted = paint_hints(hints, *luma.shape, of=(height, width)) if hints else None
         laid = lay_color(network, luma, painted, own_color, small)
@@ -188,11 +193,6 @@ def finish_look(
         reduced, restored, marks, own_color=own_color, height=height, width=width, laid=laid
     )
     return replace(look, own_color=own_color, whole=whole, wide=wide)
-
-
-def _needs_color(own_color: float, hints: Sequence[Hint], *, colorize: bool) -> bool:
-    """Whether colours count in a photograph: a part of its own may still have to be mended."""
-    return bool(hints) or (own_color < 1 and (colorize or own_color > 0))
 
 
 def spare_sound(photo: Floats, grid: Floats) -> Floats:

@@ -95,9 +95,9 @@ def ask(
     given = None
     if marks_in is not None:
         given = EditedMarks.read(marks_in, settings.marks_mode, height, width)
-    hints = settings.hints
-    colorize = settings.colorize
-    beginning = begin_look(network, source, given=given, hints=hints, colorize=colorize)
+    beginning = begin_look(
+        network, source, given=given, hints=settings.hints, colorize=settings.colorize
+    )
     cutting = Cutting.of(height, width, network.alignment)
 
     def run_local_pass(look: Look) -> Iterator[Band | Notice | Progress]:
@@ -105,13 +105,14 @@ def ask(
         return restore_bands(network, pixels, look.grid, look.told, cutting, tile_px=tile_px)
 
     is_small = height * width <= _SMALL_AREA_PX
-    if is_small and beginning.needs_color and network.has_close_look:
+    needs_color = beginning.needs_color(network, beginning.look.own_color)
+    if is_small and needs_color and network.has_close_look:
         events = list(run_local_pass(beginning.look))
         local = unite_bands([event for event in events if isinstance(event, Band)])
-        yield finish_look(network, source, beginning, hints=hints, local=local)
+        yield finish_look(network, source, beginning, local=local)
         yield from events
     else:
-        look = finish_look(network, source, beginning, hints=hints)
+        look = finish_look(network, source, beginning)
         yield look
         yield from run_local_pass(look)
 

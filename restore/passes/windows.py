@@ -124,17 +124,21 @@ class Cutting:
     def _count_pixels(self, edges: tuple[list[int], list[int]]) -> int:
         """Pixels of the windows of tiles cut at these rows and columns."""
         counts = (
-            sum(len(self._reach(start, stop, size)[0]) for start, stop in pairwise(sides))
+            sum(self._span(start, stop, size)[1] for start, stop in pairwise(sides))
             for sides, size in zip(edges, (self.height, self.width), strict=True)
         )
         return math.prod(counts)
 
     def _reach(self, start: int, stop: int, size: int) -> tuple[NDArray[np.intp], int]:
-        """Indices that a window covers, a multiple of the alignment, and where `start` lies."""
+        """Indices that a window covers, and where `start` lies."""
+        first, length = self._span(start, stop, size)
+        return reflect(np.arange(first, first + length), size), start - first
+
+    def _span(self, start: int, stop: int, size: int) -> tuple[int, int]:
+        """Where a window begins, and its length: a multiple of the alignment."""
         first = max(start - self.margin_px, -self.border_px)
         length = min(stop + self.margin_px, size + self.border_px) - first
-        index = np.arange(first, first + align_up(length, self.alignment))
-        return reflect(index, size), start - first
+        return first, align_up(length, self.alignment)
 
 
 class RowBuffer:

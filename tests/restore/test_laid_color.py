@@ -5,7 +5,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from still_network import StillNetwork, look_at
+from still_network import LumaPainter, Mender, StillNetwork, look_at
 
 from restore import Restorer, RestoreSettings
 from restore.engine.specks import calm_specks
@@ -123,16 +123,11 @@ def test_finer_copy_is_never_enlarged_nor_longer_than_networks_take(
     assert size_finer(*size, 256) == expected
 
 
-class Mender(StillNetwork):
-    """Takes all that is white for marks, and greys it; notes in what luma it lays colours."""
+class Noter(Mender):
+    """Notes in what luma it lays colours."""
 
     def __init__(self) -> None:
         self.seen: list[np.ndarray] = []
-
-    def repair(self, photo: np.ndarray, *_: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Grey instead of white."""
-        marks = (photo.min(2) > 0.99).astype(np.float32)
-        return np.where(marks[..., None] > 0, np.float32(0.5), photo), marks
 
     def lay_color(self, luma: np.ndarray, *args: Any, **options: Any) -> np.ndarray:
         """Lay no colours."""
@@ -145,14 +140,14 @@ def test_colors_are_looked_for_where_fine_marks_are_mended() -> None:
     stripes = np.repeat(np.tile(np.array([90, 140], np.uint8), 256), 2)[:, None]
     photo = np.repeat(stripes.repeat(1024, 1)[..., None], 3, axis=2)
     photo[:, 512:514] = 255
-    network = Mender()
+    network = Noter()
     look_at(network, ArraySource(photo))  # type: ignore[arg-type]
     assert {luma.shape for luma in network.seen} == {(512, 512)}
     np.testing.assert_allclose(network.seen[0][:, 256], 0.5, atol=0.01)
     np.testing.assert_allclose(network.seen[0][:, 9], np.tile([90, 140], 256) / 255, atol=0.01)
 
 
-class Counter(Mender):
+class Counter(Noter):
     """Has a close look; notes how large the windows are."""
 
     has_close_look = True
@@ -198,14 +193,6 @@ def test_small_photographs_are_restored_once(
     for luma in network.seen:
         assert luma.shape == size_finer(*shape, network.color_px)
         assert luma[:, 54 * luma.shape[1] // shape[1]].max() < 0.6
-
-
-class LumaPainter(Counter):
-    """The lighter, the redder: where lines are mended, colours show it."""
-
-    def choose_chroma(self, luma: np.ndarray, hints: np.ndarray | None) -> np.ndarray:
-        """Red by luma."""
-        return np.dstack([0 * luma, 0.3 * luma])
 
 
 def test_colors_do_not_depend_on_the_tiles() -> None:

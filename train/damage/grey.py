@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from train.losses.fidelity import split_luma_chroma
+from train.network.toning import make_neutral
 
 # What red, green and blue weigh, as parameters of a Dirichlet distribution.
 _RESPONSE = (2.0, 3.0, 2.0)
@@ -61,7 +61,7 @@ def make_grey(clean: Tensor, look: GreyLook) -> tuple[Tensor, Tensor]:
 
 def scan_grey(photo: Tensor, tint: Tensor) -> Tensor:
     """A photograph (N, 3, H, W) of the same luma, whose colours are one tone, marks and all."""
-    return _tone(split_luma_chroma(photo)[0].expand_as(photo), tint)
+    return _tone(make_neutral(photo), tint)
 
 
 def _tone(grey: Tensor, tint: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from train.config.stages import StageConfig
 from train.damage.grey import GreyLook, draw_grey_scans, draw_greys, make_grey, scan_grey
 from train.damage.laid import MarksLook, draw_looks, lay_marks
 from train.data.batches import Batch
+from train.network.toning import make_neutral
 from train.sliding import max_around
 
 # In the key of these draws, which are drawn apart from crops and hints.
@@ -103,7 +104,7 @@ def give(batch: Batch, given: Given) -> tuple[Batch, Tensor]:
     if is_scanned.any():
         tint, scanned = given.scan_tint.to(device), spread(is_scanned)
         damaged = torch.where(scanned, scan_grey(damaged, tint), damaged)
-        clean = torch.where(scanned, scan_grey(clean, torch.zeros_like(tint)), clean)
+        clean = torch.where(scanned, make_neutral(clean), clean)
         if whole is not None:
             toned = torch.where(scanned, scan_grey(whole.photo, tint), whole.photo)
             whole = replace(whole, photo=toned)

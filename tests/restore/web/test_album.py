@@ -15,11 +15,10 @@ from click.testing import CliRunner
 from photo_zoo import MODELS, draw_photo, load_restorer, write_pillow
 from PIL import Image
 from running import Client, running_server
-from still_network import StillNetwork
+from still_network import LumaPainter
 
 from restore import Restorer
 from restore.cli import main
-from restore.engine import ModelMetadata
 from restore.web.app import Limits
 from restore.web.worker import Worker
 
@@ -284,22 +283,6 @@ def test_parts_are_the_whole_at_native_resolution() -> None:
             assert (np.asarray(before) == draw_photo(1100, 1300)[y : y + h, x : x + w]).all()
         for query in ("x=0&y=0&w=50000000&h=5", "x=1300&y=0&w=5&h=5", "x=a&y=0&w=1&h=1", "x=0"):
             assert client.get(f"{place}/part/after?{query}").status == 400
-
-
-class LumaPainter(StillNetwork):
-    """Greys what is white, and colours by luma: where lines are mended, colours show it."""
-
-    has_close_look = True
-    metadata = ModelMetadata("painter")
-
-    def repair(self, window: np.ndarray, *_: object) -> tuple[np.ndarray, np.ndarray]:
-        """Grey instead of white."""
-        marks = (window.min(2) > 0.99).astype(np.float32)
-        return np.where(marks[..., None] > 0, np.float32(0.5), window), marks
-
-    def choose_chroma(self, luma: np.ndarray, hints: np.ndarray | None) -> np.ndarray:
-        """The lighter, the redder."""
-        return np.dstack([0 * luma, 0.3 * luma])
 
 
 def test_parts_have_the_colours_of_the_whole() -> None:
